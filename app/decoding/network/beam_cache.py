@@ -1,8 +1,11 @@
 """Key/value cache that is not copied when beams are reordered.
 
-At each position, the K beams of a sentence write their keys and values into K slots. A small table contains, for each
-beam and each earlier position, the slot that belongs to the history of the beam. When beams are reordered, only this
-table changes. Attention covers all slots of a sentence, and a mask restricts each beam to its own history.
+At each step, the K beams of a sentence write their keys and values into a block of K new slots. A table says for each
+beam which slots belong to its history. When beams are reordered, only this table changes. Attention covers all slots of
+a sentence, and the table is its mask.
+
+Beams have most of their history in common, and most of the earlier beams have no descendants. So most slots soon belong
+to no history. When the cache is full, these slots are dropped.
 """
 
 from collections.abc import Callable
@@ -14,44 +17,59 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
 from keras_nmt.layers.sublayers.attention import KeysValues
 
-ROOM = 32  # positions that are added at once: about the length of a sentence, much less than the length limit
+ROOM_SLOTS = 80  # slots that are added at once; with more, each step is slower; with fewer, the cache is full more often
+MOST_ROOM, LEAST_ROOM = 32, 4  # but so many blocks at most and at least
 
 
 class BeamCache(NamedTuple):
-    """The keys and values of the K beams of each of B sentences, with room for L positions.
+    """The keys and values of the K beams of each of B sentences, with room for L blocks of K slots.
 
-    The decoder layers have H heads and width D.
+    The decoder layers have H heads and width D. U blocks are written, at most L.
     """
 
     written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
-    slots: tf.Tensor  # int32 [B * K, L], the slot of each position in a beam's history
+    history: tf.Tensor  # bool [B * K, U * K], the slots that belong to a beam's history
     words_read: TensorNest  # int32 [B * K], the number of words in a beam's history; () without a `word_token`
 
     def of_beams(self) -> tuple[tf.Tensor, TensorNest]:
-        """Returns the fields whose rows are reordered with the beams: `slots` and `words_read`."""
-        return self.slots, self.words_read
+        """Returns the fields whose rows are reordered with the beams: `history` and `words_read`."""
+        return self.history, self.words_read
 
-    def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
-        """Returns the cache with room for `position`. A cache without this room is extended by `ROOM` positions.
+    def with_room(self, beams: tf.Tensor) -> "BeamCache":
+        """Returns the cache with room for another block of `beams` slots; see `compacted`."""
+        blocks = tf.shape(tf.nest.flatten(self.written)[0])[2]
+        is_full = tf.shape(self.history)[1] >= blocks * beams
+        return tf.cond(is_full, lambda: self.compacted(beams), lambda: self)
 
-        Attention reads the whole buffer, even its empty part. Most translations are much shorter than their length
-        limit. So a buffer with room for the length limit from the start would make each step slower.
+    def compacted(self, beams: tf.Tensor) -> "BeamCache":
+        """Returns the cache with only the slots that belong to a history, and with new empty blocks.
 
-        Args:
-            network: The network whose keys and values are cached.
-            position: int32 [], a position in the cache, or the first position after its end.
+        Attention reads the whole buffer, even its empty part. So it has only a little room, instead of room for the
+        length limit. The number of blocks is a multiple of the number of new blocks, because TensorFlow keeps compiled
+        kernels for each shape.
         """
-        return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
+        room, slots = blocks_at_once(beams), tf.shape(self.history)[1]
+        history = tf.reshape(self.history, [-1, beams, slots])
+        is_used = tf.cast(tf.reduce_any(history, axis=1), tf.float32)  # [B, U * K]
+        most = tf.cast(tf.reduce_max(tf.reduce_sum(is_used, axis=1)), tf.int32)
+        kept = tf.minimum(-(-most // (room * beams)) * room * beams, slots)
+        places = tf.math.top_k(is_used, kept).indices  # [B, kept], those that are used first
 
-    def extended(self, network: Network) -> "BeamCache":
-        """Returns the cache with `ROOM` more empty positions."""
-        rows, sentences = tf.shape(self.slots)[0], tf.shape(tf.nest.flatten(self.written)[0])[0]
-        more = empty_cache(network, sentences, rows // tf.maximum(sentences, 1))
+        def of_layer(values: tf.Tensor) -> tf.Tensor:
+            sentences, heads, width = tf.shape(values)[0], values.shape[1], tf.shape(values)[3] // beams
+            rows = tf.gather(tf.reshape(values, [sentences, heads, -1, width]), places, axis=2, batch_dims=1)
+            blocks = tf.reshape(rows, [sentences, heads, kept // beams, beams * width])
+            return tf.pad(blocks, [[0, 0], [0, 0], [0, room], [0, 0]])
+
+        history = tf.gather(history, places, axis=2, batch_dims=1)
         return BeamCache(
-            tf.nest.map_structure(lambda full, empty: tf.concat([full, empty], axis=2), self.written, more.written),
-            tf.concat([self.slots, more.slots], axis=1),
-            self.words_read,
+            tf.nest.map_structure(of_layer, self.written), tf.reshape(history, [-1, kept]), self.words_read
         )
+
+
+def blocks_at_once(beams: int | tf.Tensor) -> tf.Tensor:
+    """Returns the number of blocks that a cache for `beams` beams begins with, and that are added when it is full."""
+    return tf.clip_by_value(ROOM_SLOTS // beams, LEAST_ROOM, MOST_ROOM)
 
 
 class LayerCache:
@@ -59,7 +77,7 @@ class LayerCache:
 
     Args:
         written: The layer's part of `BeamCache.written`.
-        places: int32 [B * H, 3], the sentence, head and position of each row to write.
+        places: int32 [B * H, 3], the sentence, head and block of each row to write.
         slots: int32 [], the number of slots of a sentence, L * K.
     """
 
@@ -86,15 +104,16 @@ class LayerCache:
 
 
 def empty_cache(network: Network, sentences: tf.Tensor, beams: int | tf.Tensor) -> BeamCache:
-    """Returns a cache with `ROOM` empty positions for `beams` beams of each of `sentences` sentences."""
+    """Returns a cache with empty blocks for `beams` beams of each of `sentences` sentences."""
     # Without `0 * sentences`, the graph would treat these sizes as constants and fix the shape of the cache.
-    length, beams = ROOM + 0 * sentences, beams + 0 * sentences
+    beams = beams + 0 * sentences
+    length = blocks_at_once(beams)
     written = tf.nest.map_structure(
         lambda zeros: tf.reshape(zeros, [sentences, zeros.shape[1], length, beams * zeros.shape[3]]),
         network.empty_cache(sentences, length * beams),
     )
     words_read = tf.zeros([sentences * beams], tf.int32) if network.word_token else ()
-    return BeamCache(written, tf.zeros([sentences * beams, length], tf.int32), words_read)
+    return BeamCache(written, tf.zeros([sentences * beams, 0 * sentences], tf.bool), words_read)
 
 
 def decode_step(
@@ -112,36 +131,36 @@ def decode_step(
     Returns:
         The logits, [B * K, V], and the cache that includes `tokens`.
     """
-    cache = cache.with_room(network, position)
     sentences = tf.shape(tf.nest.flatten(cache.written)[0])[0]
-    length = tf.shape(cache.slots)[1]
-    words_read = cache.words_read
-    if network.word_token:
-        words_read += tf.cast(network.is_word(tokens), tf.int32)
     tokens = tf.reshape(tokens, [sentences, -1])
     beams = tf.shape(tokens)[1]
-    own = tf.tile(tf.range(beams), [sentences])[:, tf.newaxis]
-    positions = tf.range(length)
-    slots = tf.where(positions == position, own, cache.slots)
-    in_history = (slots[:, :, tf.newaxis] == tf.range(beams)) & (positions <= position)[:, tf.newaxis]
-    may_attend = tf.reshape(in_history, [sentences, 1, beams, length * beams])
+    cache = cache.with_room(beams)
+    words_read = cache.words_read
+    if network.word_token:
+        words_read += tf.cast(network.is_word(tf.reshape(tokens, [-1])), tf.int32)
+    own = tf.tile(tf.range(beams), [sentences])[:, tf.newaxis] == tf.range(beams)  # the slots of the new block
+    block = tf.shape(cache.history)[1] // beams
+    history = tf.concat([cache.history, own], axis=1)
+    slots = tf.shape(tf.nest.flatten(cache.written)[0])[2] * beams
+    may_attend = tf.pad(history, [[0, 0], [0, slots - tf.shape(history)[1]]])
+    may_attend = tf.reshape(may_attend, [sentences, 1, beams, slots])
     head_counts = {tensor.shape[1] for tensor in tf.nest.flatten(cache.written)}
-    places = {heads: _places(sentences, heads, position) for heads in head_counts}
+    places = {heads: _places(sentences, heads, block) for heads in head_counts}
 
     def layer_cache(written: KeysValues) -> LayerCache:
-        return LayerCache(written, places[written.keys.shape[1]], length * beams)
+        return LayerCache(written, places[written.keys.shape[1]], slots)
 
     caches = _map_layers(layer_cache, cache.written)
     of_words = [tf.reshape(words_read, tf.shape(tokens))] if network.word_token else []
     logits = network.decode_step(tokens, tf.fill([beams], position), caches, may_attend, *of_words, **encoded)
     written = tf.nest.map_structure(lambda layer: layer.written, caches)
-    return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(written, slots, words_read)
+    return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(written, history, words_read)
 
 
-def _places(sentences: tf.Tensor, heads: int, position: tf.Tensor) -> tf.Tensor:
-    """Returns the sentence, head and position of each row to write: int32 [B * H, 3]."""
+def _places(sentences: tf.Tensor, heads: int, block: tf.Tensor) -> tf.Tensor:
+    """Returns the sentence, head and block of each row to write: int32 [B * H, 3]."""
     rows = tf.range(sentences * heads)
-    return tf.stack([rows // heads, rows % heads, tf.fill(tf.shape(rows), position)], axis=1)
+    return tf.stack([rows // heads, rows % heads, tf.fill(tf.shape(rows), block)], axis=1)
 
 
 def _map_layers(function: Callable[[KeysValues], LayerCache], written: TensorNest) -> TensorNest:

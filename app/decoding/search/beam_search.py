@@ -19,6 +19,7 @@ from keras_nmt.app.decoding.search.beam_state import (
     remove_stopped,
     shape_invariants,
     store_results,
+    with_room,
     write_at,
 )
 from keras_nmt.app.decoding.search.candidates import Candidates, Scored, log_normalizers
@@ -141,7 +142,7 @@ class BeamSearch:
 
     def choose(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Turns the candidates into finished hypotheses and live beams; returns the state before the next step."""
-        state = self.finish(state, candidates)
+        state = self.finish(with_room(state, self.longest), candidates)
         state, parents = self.survive(state, candidates)
         state = state._replace(
             position=state.position + 1,
@@ -214,7 +215,7 @@ class BeamSearch:
         log_probabilities = tf.concat([state.finished.log_probabilities, ended], 1)
         log_probabilities = gather_beams(log_probabilities, best.indices)
         places = tf.broadcast_to(tf.range(self.beam_size), [tf.size(state.rows), self.beam_size])
-        places = tf.concat([places, self.beam_size + candidates.beams], 1)  # [B, K + C] into [B, 2K, 1 + T]
+        places = tf.concat([places, self.beam_size + candidates.beams], 1)  # [B, K + C] into [B, 2K, 1 + R]
         places = gather_beams(places, best.indices)
         live_tokens = write_at(state.live_tokens, state.position + 1, EOS)
         sums = gather_beams(tf.concat([state.finished.sums, state.live_sums], 1), places)

@@ -12,14 +12,14 @@ from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 class Finished(NamedTuple):
     """The best hypotheses that have ended. Rows of tokens begin with BOS."""
 
-    tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    sums: tf.Tensor  # float32 [B, K, 1 + T], the log-probability of the tokens up to each position
+    tokens: tf.Tensor  # int32 [B, K, 1 + R]
+    sums: tf.Tensor  # float32 [B, K, 1 + R], the log-probability of the tokens up to each position
     log_probabilities: tf.Tensor  # float32 [B, K]
     scores: tf.Tensor  # float32 [B, K], descending; -inf if there is no hypothesis yet
 
 
 class BeamState(NamedTuple):
-    """The state of a beam search between two steps. Rows of tokens begin with BOS.
+    """The state of a beam search between two steps. Rows of tokens begin with BOS, and have room for R tokens.
 
     A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead.
     `remove_stopped` removes stopped sentences when enough sentences have stopped. The batch has A sentences, of which B
@@ -30,8 +30,8 @@ class BeamState(NamedTuple):
     rows: tf.Tensor  # int32 [B], the row of each sentence in the batch
     length_limits: tf.Tensor  # int32 [B]
     prefixes: tf.Tensor  # int32 [B, P]
-    live_tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    live_sums: tf.Tensor  # float32 [B, K, 1 + T]
+    live_tokens: tf.Tensor  # int32 [B, K, 1 + R]
+    live_sums: tf.Tensor  # float32 [B, K, 1 + R]
     live_log_probabilities: tf.Tensor  # float32 [B, K]
     finished: Finished
     step_state: SearchState
@@ -42,6 +42,7 @@ class BeamState(NamedTuple):
         return tf.reshape(self.live_tokens, [-1, tf.shape(self.live_tokens)[2]])[:, 1 : self.position + 1]
 
 
+ROOM = 32  # tokens; all rows are copied at each step, and most hypotheses are much shorter than their length limit
 _NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a leading axis B
 
 
@@ -51,7 +52,7 @@ def initial_beam_state(
     """Returns a state in which each sentence has one live beam, [BOS], and no finished hypothesis."""
     rows = tf.range(tf.size(length_limits))
     beams = [tf.size(rows), beam_size]
-    tokens = tf.fill([*beams, 1 + longest], PAD)
+    tokens = tf.fill([*beams, 1 + tf.minimum(longest, ROOM)], PAD)
     impossible = tf.fill(beams, IMPOSSIBLE)
     sums = tf.zeros(tf.shape(tokens))
     none = Finished(tokens, sums, impossible, impossible)
@@ -77,6 +78,30 @@ def shape_invariants(state: BeamState) -> BeamState:
 
     open_shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * values.shape.rank), state)
     return open_shapes._replace(step_state=tf.nest.map_structure(open_rows, state.step_state))
+
+
+def with_room(state: BeamState, longest: tf.Tensor) -> BeamState:
+    """Returns the state with room for one more token in each row. Rows without this room get room for `ROOM` more.
+
+    `longest`, int32 [], is the largest length limit. No row gets more room.
+    """
+    width = tf.shape(state.live_tokens)[2]
+
+    def longer(values: tf.Tensor) -> tf.Tensor:
+        return tf.pad(values, [[0, 0], [0, 0], [0, tf.minimum(ROOM, 1 + longest - width)]])  # PAD is 0
+
+    def with_longer_rows(finished: Finished) -> Finished:
+        return finished._replace(tokens=longer(finished.tokens), sums=longer(finished.sums))
+
+    def extended() -> BeamState:
+        return state._replace(
+            live_tokens=longer(state.live_tokens),
+            live_sums=longer(state.live_sums),
+            finished=with_longer_rows(state.finished),
+            results=with_longer_rows(state.results),
+        )
+
+    return tf.cond(state.position + 1 < width, lambda: state, extended)
 
 
 def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
@@ -128,7 +153,7 @@ def hypotheses_of(results: Finished) -> Hypotheses:
 
 
 def write_at(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tensor) -> tf.Tensor:
-    """Returns a copy of `values`, [B, K, 1 + T], with `value` at `position` of each row.
+    """Returns a copy of `values`, [B, K, 1 + R], with `value` at `position` of each row.
 
     Args:
         values: The rows.

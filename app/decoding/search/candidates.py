@@ -38,3 +38,9 @@ def log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
     """
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))
+
+
+def exact_log_normalizers(logits: tf.Tensor) -> tf.Tensor:
+    """Computes log(sum(exp(logits))) of each row of `logits`, float32 [N, V]: [N, 1]."""
+    largest, probability = (tf.reduce_max(values, 1, keepdims=True) for values in (logits, tf.nn.softmax(logits)))
+    return largest - tf.math.log(probability)

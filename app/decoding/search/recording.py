@@ -70,7 +70,7 @@ class _CandidateRecorder:
             state: BeamState, survivors: tf.Tensor, record: RecordedCandidates
         ) -> tuple[BeamState, tf.Tensor, RecordedCandidates]:
             state, candidates = search.propose(state)
-            new = _step_record(state, candidates, survivors)
+            new = _step_record(state, candidates, survivors, search.longest)
             record = RecordedCandidates(
                 *(tf.concat([done, own[tf.newaxis]], axis=0) for done, own in zip(record, new, strict=True))
             )
@@ -88,15 +88,19 @@ class _CandidateRecorder:
         return hypotheses_of(store_results(state).results)
 
 
-def _step_record(state: BeamState, candidates: Candidates, survivors: tf.Tensor) -> RecordedCandidates:
+def _step_record(
+    state: BeamState, candidates: Candidates, survivors: tf.Tensor, longest: tf.Tensor
+) -> RecordedCandidates:
     """Returns the record of one step, without the axis U.
 
     Args:
         state: The state before the step.
         candidates: The candidates of the step.
         survivors: int32 [K], the candidate of the step before that each live beam was.
+        longest: int32 [], T, the length limit of the sentence.
     """
-    grown = gather_beams(state.live_tokens, candidates.beams)[0]  # [C, 1 + T]
+    grown = gather_beams(state.live_tokens, candidates.beams)[0]  # [C, 1 + R]
+    grown = tf.pad(grown, [[0, 0], [0, 1 + longest - tf.shape(grown)[1]]])  # [C, 1 + T]
     is_next = tf.range(tf.shape(grown)[1]) == state.position + 1
     grown = tf.where(is_next, candidates.tokens[0][:, tf.newaxis], grown)
     log_probabilities = candidates.log_probabilities[0]

@@ -9,17 +9,20 @@ with any model and any beam size, each hypothesis is a tree.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.beam_search import BeamSearch, SearchRunner
 from keras_nmt.app.decoding.search.beam_settings import BeamSettings, beam_settings
 from keras_nmt.app.decoding.search.beam_state import BeamState
-from keras_nmt.app.decoding.search.candidates import Scored, log_normalizers
+from keras_nmt.app.decoding.search.candidates import Candidates, Scored, exact_log_normalizers
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
 from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE
-from keras_nmt.app.decoding.search.top_k import TopK, top_k
+from keras_nmt.app.decoding.search.top_k import TopK
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
+OPEN, READ, CLOSE, END = range(4)  # kinds of actions, in the order in which `TreeSearch.allowed` returns them
+FEW_BRACKETS = 8  # room for open brackets at first, which is doubled if needed
 MAX_OPENS = 16  # for a model that opens brackets without end; more than trees of real sentences need
 
 
@@ -32,12 +35,16 @@ class TreeSymbols(NamedTuple):
 
 
 class TreeProgress(NamedTuple):
-    """The unfinished trees of R hypotheses; every field is int32 [R]."""
+    """The unfinished trees of R hypotheses, which have at most D open brackets."""
 
-    words_read: tf.Tensor
-    depth: tf.Tensor  # number of open brackets
-    opened: tf.Tensor  # number of brackets that were opened since the last word or closing bracket
-    closing: tf.Tensor  # the id that closes the innermost open bracket; PAD if no bracket is open
+    words_read: tf.Tensor  # int32 [R]
+    depth: tf.Tensor  # int32 [R], number of open brackets
+    opened: tf.Tensor  # int32 [R], number of brackets that were opened since the last word or closing bracket
+    closing: tf.Tensor  # int32 [R, D], the ids that close the open brackets, outermost first; then any ids
+
+    def innermost(self) -> tf.Tensor:
+        """Returns the id that closes the innermost open bracket; any id if no bracket is open: int32 [R]."""
+        return tf.gather(self.closing, tf.maximum(self.depth - 1, 0), batch_dims=1)
 
 
 def tree_search(
@@ -76,20 +83,18 @@ def tree_search(
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
     words = tf.convert_to_tensor(words, tf.int32)
-
-    def step_of_model(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
-        sentences, words = state.sentences
-        logits, of_model = step(tokens, position, state._replace(sentences=sentences))
-        return logits, of_model._replace(sentences=(of_model.sentences, words))
-
     search = TreeSearch(
-        step_of_model,
+        step,
         beam_settings(beam_size, length_penalty, hypotheses),
         length_limits=tf.maximum(length_limits, smallest_tree(words)),
         symbols=symbols,
         max_opens=max_opens,
     )
-    return run(search, initial_state._replace(sentences=(initial_state.sentences, words)))
+    beams = tf.size(words) * search.beam_size
+    none = tf.zeros([beams], tf.int32)
+    # Without `0 * beams`, the graph would treat the size as a constant and fix the shape.
+    progress = TreeProgress(none, none, none, tf.zeros([beams, FEW_BRACKETS + 0 * beams], tf.int32))
+    return run(search, SearchState((initial_state.beams, progress), (initial_state.sentences, words)))
 
 
 def smallest_tree(words: tf.Tensor) -> tf.Tensor:
@@ -123,52 +128,64 @@ class TreeSearch(BeamSearch):
         max_opens: int | tf.Tensor,
     ) -> None:
         no_prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-        super().__init__(step, settings, length_limits=length_limits, prefixes=no_prefixes)
+        super().__init__(self.counting_step, settings, length_limits=length_limits, prefixes=no_prefixes)
+        self.step_of_model = step
         self.max_opens = max_opens
-        self.words, self.opens, closes = (tf.convert_to_tensor(ids, tf.int32) for ids in symbols)
-        size = [1 + tf.reduce_max(tf.concat([self.words, self.opens, closes, [EOS]], axis=0))]
-        opens = self.opens[:, tf.newaxis]
-        one = tf.ones_like(self.opens)
-        # Tables of all ids up to the largest action: +1 for an opening bracket, -1 for a closing one; 1 for a word; and
-        # the closing bracket of each opening one.
-        self.depth_changes = tf.scatter_nd(opens, one, size) - tf.scatter_nd(closes[:, tf.newaxis], one, size)
-        self.is_word = tf.scatter_nd(self.words[:, tf.newaxis], tf.ones_like(self.words), size)
-        self.closing = tf.scatter_nd(opens, closes, size)
+        words, opens, closes = symbols
+        self.fixed_actions = tf.constant([*opens, *words, EOS], tf.int32)
+        self.kinds = tf.constant([*[OPEN] * len(opens), *[READ] * len(words), END, CLOSE])  # of all actions
+        # For each id up to the largest action: 1 for a word; +1 for an opening bracket, -1 for a closing one; and the
+        # closing bracket of an opening one.
+        effects = np.zeros([1 + max(*words, *opens, *closes, EOS), 3], np.int32)
+        effects[words, 0] = 1
+        effects[opens, 1], effects[closes, 1] = 1, -1
+        effects[opens, 2] = closes
+        self.effects = tf.constant(effects)
+
+    def counting_step(
+        self, tokens: tf.Tensor, position: tf.Tensor, state: SearchState
+    ) -> tuple[tf.Tensor, SearchState]:
+        """Runs the model's step, and updates the progress of each beam, which is part of the state."""
+        (beams, progress), (sentences, words) = state
+        logits, of_model = self.step_of_model(tokens, position, SearchState(beams, sentences))
+        progress = self.advanced(TreeProgress(*progress), tokens)  # BOS has no effect
+        return logits, SearchState((of_model.beams, progress), (of_model.sentences, words))
+
+    def advanced(self, progress: TreeProgress, actions: tf.Tensor) -> TreeProgress:
+        """Returns the progress of R hypotheses after one more action of each, int32 [R]."""
+        reads, change, closing = tf.unstack(tf.gather(self.effects, actions), axis=1)
+        opens = change > 0
+        room = tf.shape(progress.closing)[1]
+        missing = tf.where(tf.reduce_max(progress.depth) < room, 0, room)
+        stack = tf.pad(progress.closing, [[0, 0], [0, missing]])
+        is_new = (tf.range(room + missing) == progress.depth[:, tf.newaxis]) & opens[:, tf.newaxis]
+        return TreeProgress(
+            words_read=progress.words_read + reads,
+            depth=progress.depth + change,
+            opened=tf.where(opens, progress.opened + 1, 0),
+            closing=tf.where(is_new, closing[:, tf.newaxis], stack),
+        )
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
-        """Scores all actions that could come next in each beam: each opening bracket, a word, a closing bracket, EOS.
+        """Scores all actions that could come next in each beam: each opening bracket, a word, EOS, a closing bracket.
 
         An action that is not allowed has the logit -inf.
         """
         logits = tf.cast(logits, tf.float32)
-        progress = self.progress(state)
-        every_beam = tf.ones_like(progress.depth)[:, tf.newaxis]  # [B * K, 1]
-        actions = [every_beam * self.opens, every_beam * self.words, progress.closing[:, tf.newaxis], every_beam * EOS]
-        tokens = tf.concat(actions, axis=1)  # [B * K, L + W + 2]
-        counts = [tf.size(self.opens), tf.size(self.words), 1, 1]
-        is_allowed = tf.repeat(tf.stack(self.allowed(state, progress), axis=1), counts, axis=1)
+        _, progress = state.step_state.beams
+        closing = progress.innermost()[:, tf.newaxis]  # [B * K, 1]
+        fixed = tf.broadcast_to(self.fixed_actions, [tf.shape(closing)[0], tf.size(self.fixed_actions)])
+        tokens = tf.concat([fixed, closing], axis=1)  # [B * K, L + W + 2]
+        is_allowed = tf.gather(tf.stack(self.allowed(state, progress), axis=1), self.kinds, axis=1)
         values = tf.where(is_allowed, tf.gather(logits, tokens, batch_dims=1), IMPOSSIBLE)
-        return Scored(logits, log_normalizers(logits, top_k(logits, 1)), TopK(values, tokens))
+        return Scored(logits, exact_log_normalizers(logits), TopK(values, tokens))
 
-    def progress(self, state: BeamState) -> TreeProgress:
-        """Computes the progress of every live beam from its actions so far."""
-        width = tf.shape(state.live_tokens)[2]
-        actions = tf.reshape(state.live_tokens, [-1, width])[:, : state.position + 1]  # [B * K, 1 + position]
-        changes = tf.gather(self.depth_changes, actions)
-        depths = tf.cumsum(changes, axis=1)  # after each action
-        places = tf.range(state.position + 1)
-        is_opening = changes > 0
-        # After the innermost bracket opens, the depth is the present one. A later bracket that opens at this depth
-        # would have closed it.
-        is_at_depth = is_opening & (depths == depths[:, -1:])
-        innermost = tf.reduce_max(tf.where(is_at_depth, places, 0), axis=1)  # 0 is the place of BOS
-        not_opening = tf.reduce_max(tf.where(is_opening, 0, places), axis=1)
-        return TreeProgress(
-            words_read=tf.reduce_sum(tf.gather(self.is_word, actions), axis=1),
-            depth=depths[:, -1],
-            opened=state.position - not_opening,
-            closing=tf.gather(self.closing, tf.gather(actions, innermost, batch_dims=1)),
-        )
+    def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
+        """Keeps the best trees, like `BeamSearch.finish`; does nothing in the many steps in which no tree ends."""
+        ends = (candidates.tokens == EOS) & (candidates.log_probabilities > IMPOSSIBLE)
+        found = super().finish
+        finished = tf.cond(tf.reduce_any(ends), lambda: found(state, candidates).finished, lambda: state.finished)
+        return state._replace(finished=finished)
 
     def allowed(self, state: BeamState, progress: TreeProgress) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns which actions each live beam may take: open a bracket, read a word, close a bracket, end.

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_nmt.app.decoding import text_pipeline
-from keras_nmt.app.decoding.network.beam_cache import ROOM
+from keras_nmt.app.decoding.network.beam_cache import MOST_ROOM
 from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.beam_state import ROOM
 from keras_nmt.app.decoding.search.sampling import Sampling
 from keras_nmt.app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
 from keras_nmt.app.decoding.text.found_pieces import best_order
@@ -187,10 +188,10 @@ def test_asking_for_alternatives_does_not_change_the_best_translation(
     np.testing.assert_allclose([t.score for t in best_only], [t.score for t in n_best], rtol=1e-6)
 
 
-def test_a_translation_may_be_longer_than_the_initial_cache(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_a_translation_may_be_longer_than_the_room_at_first(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
     line = "one two three four five six seven eight nine ten " * 3
     pieces = vocabulary.encode(tf.constant([line])).with_row_splits_dtype(tf.int64)
-    assert pieces.row_lengths()[0] > 2 * ROOM
+    assert pieces.row_lengths()[0] > 2 * max(MOST_ROOM, ROOM)
     search = Search.of(replace(OPTIONS, beam_size=3))
     found = graph.traced_search(pieces, vocabulary.encode([""]).with_row_splits_dtype(tf.int64), 1, *search)
     assert vocabulary.decode(found.tokens[:, 0]).numpy()[0].decode() == line.strip()
@@ -204,7 +205,7 @@ def test_the_log_probability_is_that_of_the_full_forward_pass(vocabulary: Vocabu
     transformer.build()
     pieces = vocabulary.encode(tf.constant(["The cat sat on the mat.", "", "A dog"]))
     found = TranslationGraph(transformer, vocabulary, replace(OPTIONS, max_extra_tokens=40)).search(pieces, 2)
-    assert int(tf.reduce_max(found.lengths)) > ROOM  # an untrained model hardly ever ends
+    assert int(tf.reduce_max(found.lengths)) > max(MOST_ROOM, ROOM)  # an untrained model hardly ever ends
     source = tf.concat([pieces, tf.fill([3, 1], EOS)], axis=1).to_tensor(PAD)
     for n in range(2):
         labels = found.tokens[:, n]

@@ -91,7 +91,8 @@ def test_a_weight_below_0_is_refused(weight: float) -> None:
 def test_stepwise_scores_of_reordered_beams_equal_teacher_forced_ones(
     members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beam_cache, "ROOM", 3)  # so that the cache grows more than once
+    monkeypatch.setattr(beam_cache, "MOST_ROOM", 2)  # so that the cache is full more than once
+    monkeypatch.setattr(beam_cache, "LEAST_ROOM", 1)
     models = translation_model(17), language_model(17)
     translation: Any = Ensemble([models[0], models[0]]) if members == 2 else models[0]
     model = ShallowFusion(translation, models[1], 0.7)
