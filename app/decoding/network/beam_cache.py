@@ -17,7 +17,7 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
 from keras_nmt.layers.sublayers.attention import KeysValues
 
-ROOM_SLOTS = 80  # slots that are added at once; with more, each step is slower; with fewer, the cache is full more often
+ROOM_SLOTS = 80  # slots that are added at once: more make each step slower, fewer make the cache full more often
 MOST_ROOM, LEAST_ROOM = 32, 4  # but so many blocks at most and at least
 
 

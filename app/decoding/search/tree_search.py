@@ -92,8 +92,9 @@ def tree_search(
     )
     beams = tf.size(words) * search.beam_size
     none = tf.zeros([beams], tf.int32)
-    # Without `0 * beams`, the graph would treat the size as a constant and fix the shape.
-    progress = TreeProgress(none, none, none, tf.zeros([beams, FEW_BRACKETS + 0 * beams], tf.int32))
+    # The placeholder hides the number of columns from the graph, which would not allow it to change.
+    stacks = tf.compat.v1.placeholder_with_default(tf.zeros([beams, FEW_BRACKETS], tf.int32), [None, None])
+    progress = TreeProgress(none, none, none, stacks)
     return run(search, SearchState((initial_state.beams, progress), (initial_state.sentences, words)))
 
 
