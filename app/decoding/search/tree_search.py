@@ -21,7 +21,6 @@ from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE
 from keras_nmt.app.decoding.search.top_k import TopK
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
-OPEN, READ, CLOSE, END = range(4)  # kinds of actions, in the order in which `TreeSearch.allowed` returns them
 FEW_BRACKETS = 8  # room for open brackets at first, which is doubled if needed
 MAX_OPENS = 16  # for a model that opens brackets without end; more than trees of real sentences need
 
@@ -132,15 +131,13 @@ class TreeSearch(BeamSearch):
         super().__init__(self.counting_step, settings, length_limits=length_limits, prefixes=no_prefixes)
         self.step_of_model = step
         self.max_opens = max_opens
-        words, opens, closes = symbols
-        self.fixed_actions = tf.constant([*opens, *words, EOS], tf.int32)
-        self.kinds = tf.constant([*[OPEN] * len(opens), *[READ] * len(words), END, CLOSE])  # of all actions
+        self.words, self.opens, closes = (np.array(ids, np.int32) for ids in symbols)
         # For each id up to the largest action: 1 for a word; +1 for an opening bracket, -1 for a closing one; and the
         # closing bracket of an opening one.
-        effects = np.zeros([1 + max(*words, *opens, *closes, EOS), 3], np.int32)
-        effects[words, 0] = 1
-        effects[opens, 1], effects[closes, 1] = 1, -1
-        effects[opens, 2] = closes
+        effects = np.zeros([1 + max(EOS, *self.words, *self.opens, *closes), 3], np.int32)
+        effects[self.words, 0] = 1
+        effects[self.opens, 1], effects[closes, 1] = 1, -1
+        effects[self.opens, 2] = closes
         self.effects = tf.constant(effects)
 
     def counting_step(
@@ -168,18 +165,27 @@ class TreeSearch(BeamSearch):
         )
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
-        """Scores all actions that could come next in each beam: each opening bracket, a word, EOS, a closing bracket.
+        """Scores all actions that could come next in each beam: each opening bracket, a word, a closing bracket, EOS.
 
         An action that is not allowed has the logit -inf.
         """
         logits = tf.cast(logits, tf.float32)
         _, progress = state.step_state.beams
         closing = progress.innermost()[:, tf.newaxis]  # [B * K, 1]
-        fixed = tf.broadcast_to(self.fixed_actions, [tf.shape(closing)[0], tf.size(self.fixed_actions)])
-        tokens = tf.concat([fixed, closing], axis=1)  # [B * K, L + W + 2]
-        is_allowed = tf.gather(tf.stack(self.allowed(state, progress), axis=1), self.kinds, axis=1)
-        values = tf.where(is_allowed, tf.gather(logits, tokens, batch_dims=1), IMPOSSIBLE)
-        return Scored(logits, exact_log_normalizers(logits), TopK(values, tokens))
+        kinds = [self.opens, self.words, closing, np.array([EOS], np.int32)]
+        tokens = tf.concat([tf.zeros_like(closing) + ids for ids in kinds], axis=1)  # [B * K, L + W + 2]
+        values = tf.gather(logits, tokens, batch_dims=1)
+        of_kinds = tf.split(values, [self.opens.size, self.words.size, 1, 1], axis=1)
+        is_allowed = self.allowed(state, progress)
+        allowed = [tf.where(may[:, tf.newaxis], own, IMPOSSIBLE) for may, own in zip(is_allowed, of_kinds, strict=True)]
+        return Scored(logits, exact_log_normalizers(logits), TopK(tf.concat(allowed, axis=1), tokens))
+
+    def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the log-probabilities of all actions of each beam, and the actions; both [B * K, L + W + 2].
+
+        No action has to be forced at the length limit: `allowed` keeps room for all that must follow.
+        """
+        return scored.best.values - scored.normalizers, scored.best.indices
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the best trees, like `BeamSearch.finish`; does nothing in the many steps in which no tree ends."""
