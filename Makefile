@@ -8,7 +8,7 @@ demo: .venv/runtime
 	$(BIN)/nmt demo --out demo
 
 test: .venv/development
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 slow: .venv/development
 	$(BIN)/python -m pip install -qq -r requirements-slow.txt

@@ -3,8 +3,11 @@
 import gc
 import os
 import signal
+import time
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
 
 from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
@@ -26,3 +29,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+SECONDS_BETWEEN_COLLECTIONS = 20.0  # of processor time; a collection takes half a second
+collected = time.process_time()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_are_freed() -> Iterator[None]:
+    """Frees the graphs of earlier modules, which refer to themselves: an export leaves half a gigabyte of them."""
+    global collected  # noqa: PLW0603
+    yield
+    if time.process_time() > collected + SECONDS_BETWEEN_COLLECTIONS:
+        gc.collect()
+        collected = time.process_time()
