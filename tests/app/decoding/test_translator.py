@@ -281,6 +281,7 @@ def test_no_lines_give_no_translations(signatures: Signatures, translator: Trans
     assert found["translations"].shape == found["scores"].shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
     saved: Any, translator: Translator
 ) -> None:
@@ -291,6 +292,7 @@ def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
     assert n_best.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_a_saved_model_takes_other_settings_of_the_search(
     graph: TranslationGraph, vocabulary: Vocabulary, saved: Any
 ) -> None:

@@ -70,7 +70,8 @@ def test_an_export_parses_as_its_run(parser_run: Path, parser_export: Path, opti
     assert "(TOP (" in by_run[0]
 
 
-@pytest.mark.parametrize("options", [("--scores",), pytest.param(("--sample", "--seed", "7"), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--scores",), ("--sample", "--seed", "7")])
 def test_an_export_summarizes_as_its_run(summary_run: Path, summary_export: Path, options: tuple[str, ...]) -> None:
     stdin = f"{PAIRS[0][0]}\n\n{LONG}\n".encode()
     by_run, by_export = (

@@ -93,7 +93,7 @@ def is_separator(piece: str) -> bool:
     return piece == "</s>" or (mark != "" and all(unicodedata.category(sign).startswith("P") for sign in mark))
 
 
-@pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])
+@pytest.mark.parametrize("kind", [pytest.param("encoder", marks=pytest.mark.slow), "decoder", "cross"])
 def test_what_heads_do_is_measured(page: Page, server: Running, two_layers: dict[str, Any], kind: str) -> None:
     keys = ["", *two_layers["target_pieces"][:-1]] if kind == "decoder" else two_layers["source_pieces"]
     maps = two_layers[f"{kind}_attention"]

@@ -284,6 +284,7 @@ def test_nothing_is_wider_than_a_phone_or_moves(page: Page, server: Running) -> 
     assert page.evaluate(f"{moving}.length") > 10  # the arrows of the picture
 
 
+@pytest.mark.slow  # every chapter twice
 def test_no_chapter_violates_a_rule_of_accessibility(page: Page, server: Running) -> None:
     opened(page, server, "overview")
     for chapter in CHAPTERS:

@@ -172,7 +172,9 @@ def test_work_is_visible_and_moves_nothing(page: Page, copying_server: Running) 
     assert translation.evaluate(LINE) == "none"
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360), ("light", 1920)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1280), ("dark", 360), pytest.param("light", 1920, marks=pytest.mark.slow)]
+)
 def test_the_view_is_accessible_and_fits(page: Page, both_ways: Running, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 900})

@@ -114,6 +114,7 @@ def shown_batches(file: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_after_a_storm_of_nans_batches_are_skipped_and_the_rate_is_halved(storms: Done, stormy: Path) -> None:
     what = "2 bad steps from step 6 on, the last with a loss nan"
     file = stormy / "divergence" / "step-00000007.txt"
@@ -127,6 +128,7 @@ def test_after_a_storm_of_nans_batches_are_skipped_and_the_rate_is_halved(storms
     assert lines[8]["learning_rate"] == pytest.approx(0.5 * lines[4]["learning_rate"])  # both are the 5th update's
 
 
+@pytest.mark.slow
 def test_a_single_bad_step_is_only_counted(storms: Done, stormy: Path) -> None:
     lines = {line["step"]: line for line in lines_of(stormy)}
     assert [lines[step]["skipped"] for step in (17, 18, 19)] == [0, 1, 0]
@@ -134,6 +136,7 @@ def test_a_single_bad_step_is_only_counted(storms: Done, stormy: Path) -> None:
     assert storms.err.endswith("3 of 34 steps made no update because their gradient was not finite\n")
 
 
+@pytest.mark.slow
 def test_losses_that_stay_high_are_rolled_back_too(storms: Done, stormy: Path) -> None:
     (rollback,) = [line for line in lines_of(stormy)[10:] if "diverged" in line]
     assert rollback.pop("diverged").startswith("2 bad steps from step 31 on, the last with a loss ")
@@ -144,6 +147,7 @@ def test_losses_that_stay_high_are_rolled_back_too(storms: Done, stormy: Path) -
     assert all(re.fullmatch(r".*: loss \d+\.\d+, \d\.\d times the median \d\.\d+", heading) for heading in shown)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_a_rollback_is_replaced_by_the_next_in_turn(storms: Done, stormy: Path) -> None:
     assert "step 28  dev loss" in storms.err
     assert "step 32  dev loss" not in storms.err
@@ -164,6 +168,7 @@ def test_the_state_after_a_rollback_is_saved_at_once_and_can_be_resumed(
     assert_same_weights(checkpoint(cut_short, 12), checkpoint(stormy, 12))
 
 
+@pytest.mark.slow
 def test_the_batches_of_the_bad_steps_are_written_as_text(stormy: Path) -> None:
     shown = shown_batches(stormy / "divergence" / "step-00000007.txt")
     assert list(shown) == ["# step 6: loss nan", "# step 7: loss nan"]
