@@ -16,11 +16,14 @@ import residual from "./chapters/layers/residual.js";
 import search from "./chapters/decoding/search.js";
 import training from "./chapters/training/training.js";
 import why from "./chapters/why.js";
+import { sublayerOf } from "./chapters/layers/place.js";
 import { failure } from "./failure.js";
+import { placeOfBox } from "./picture.js";
 import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 
-// A chapter is {id, title, boxes, kinds, applies(model), render(context)}.
-//   boxes: the ids of the picture's boxes that lead to it, or a function of the current values that returns where it is;
+// A chapter is {id, title, boxes, here(now), kinds, applies(model), render(context)}.
+//   boxes: the ids of the picture's boxes that lead to it; none if it is left out;
+//   here: the ids of the boxes that are marked; if it is left out, those of `boxes` that belong to the chosen place;
 //   kinds: the kinds of attention that it can show; all kinds if it is left out.
 const CHAPTERS = [
   overview, embedding, positions, queryKeyValue, attention, heads, selfAttention, maskedAttention, crossAttention, residual,
@@ -31,9 +34,17 @@ export const chaptersOf = (model) => CHAPTERS.filter((chapter) => chapter.applie
 
 // The chapter that a box of the picture leads to: the first one that names it.
 export const chapterOfBox = (chapters, id) =>
-  chapters.find((chapter) => Array.isArray(chapter.boxes) && chapter.boxes.includes(id)) ?? chapters[0];
+  chapters.find((chapter) => chapter.boxes?.includes(id)) ?? chapters[0];
 
-export const boxesOf = (chapter, now) => (Array.isArray(chapter.boxes) ? chapter.boxes : chapter.boxes(now));
+// The boxes where the reader is.
+export function boxesOf(chapter, found, now) {
+  if (chapter.here) return chapter.here(now);
+  const sublayer = sublayerOf(found, now);
+  return (chapter.boxes ?? []).filter((id) => {
+    const place = placeOfBox(id, found.model);
+    return place.kind === now.kind && (place.sublayer ?? sublayer) === sublayer;
+  });
+}
 
 // The values of the state as far as they exist in this model and sentence, with the tokens that can be chosen.
 export function current(found, chapter, values) {

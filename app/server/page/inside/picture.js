@@ -39,15 +39,25 @@ const ABOVE_CROSS_ATTENTION = ["decoder-feed-forward", "decoder-add-3", "linear"
 const ONLY_WITH_ENCODER = ["source-embedding", "source-positions", "encoder-attention", "encoder-add-1", "encoder-feed-forward",
   "encoder-add-2", "cross-attention", "decoder-add-2"];
 
+const columnOf = (id) => BOXES[id]?.[0] ?? POSITIONS[id];
 const hasEncoder = (model) => model.encoder_layers > 0;
 export const boxIds = (model) =>
   [...Object.keys(BOXES), ...Object.keys(POSITIONS)].filter((id) => hasEncoder(model) || !ONLY_WITH_ENCODER.includes(id));
+
+// The place in the model that a box stands for, as values of the state: the kind of attention or the stack, and the sublayer
+// that an "Add & norm" belongs to.
+export function placeOfBox(id, model) {
+  const kind = id === "cross-attention" ? "cross" : columnOf(id);
+  const [, number] = id.match(/-add-(\d)/) ?? [];
+  if (!number) return { kind };
+  return { kind, sublayer: id === "decoder-add-3" && !hasEncoder(model) ? 1 : Number(number) - 1 };
+}
 
 let drawn = 0; // pictures
 
 // The column of a box, its middle, and the outer edge of its stack.
 export function boxPlace(id, model) {
-  const column = BOXES[id]?.[0] ?? POSITIONS[id];
+  const column = columnOf(id);
   const drop = !hasEncoder(model) && ABOVE_CROSS_ATTENTION.includes(id) ? DROP : 0;
   return { column, x: COLUMNS[column], y: (BOXES[id]?.[1] ?? POSITIONS_Y) + drop, outer: COLUMNS[column] + SIDE[column] * FRAME };
 }

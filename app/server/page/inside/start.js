@@ -4,7 +4,7 @@ import { make } from "../elements.js";
 import { boxesOf, chapterOfBox, chaptersOf, current, openChapter } from "./chapters.js";
 import { hideTip } from "./drawing/pointing.js";
 import { failure } from "./failure.js";
-import { picture } from "./picture.js";
+import { picture, placeOfBox } from "./picture.js";
 import { isInsideAddress, readAddress, State } from "./state.js";
 
 const CUT = "The text is too long for this view. Only the beginning, which is shown below, was read.";
@@ -130,7 +130,7 @@ export class Inside {
     const address = (id) => state.address({ chapter: id });
     const focused = parts.map.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const drawn = picture(found.model, {
-      address: (box) => address(chapterOfBox(chapters, box).id), here: boxesOf(chapter, now),
+      address: (box) => address(chapterOfBox(chapters, box).id), here: boxesOf(chapter, found, now),
     });
     drawn.setAttribute("aria-label", "The Transformer. Each box leads to its chapter.");
     parts.picture.replaceChildren(drawn);
@@ -138,13 +138,14 @@ export class Inside {
     for (const bar of parts.bars) fillBar(bar, chapters, chapter, state, address);
   }
 
-  // Links to chapters change the state, so that the page need not be loaded again.
+  // Links to chapters change the state, so that the page need not be loaded again. A box leads to its place in the chapter.
   follow(event) {
     const link = event.target.closest("a");
     const address = link?.getAttribute("href");
     if (!address || !isInsideAddress(address) || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    this.state.set({ chapter: readAddress(address).chapter });
+    const { box } = link.dataset;
+    this.state.set({ chapter: readAddress(address).chapter, ...(box ? placeOfBox(box, this.found.model) : {}) });
   }
 
   walk(event) {

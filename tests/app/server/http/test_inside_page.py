@@ -191,7 +191,23 @@ def test_the_map_leads_to_the_chapters(page: Page, server: Running, found: dict[
     page.locator(".map [data-box=source-embedding]").focus()
     page.keyboard.press("Enter")
     shown(page, "embedding")
-    expect(here).to_have_count(2)  # of the source and the target
+    expect(here).to_have_attribute("data-box", "source-embedding")
+    page.get_by_role("radiogroup", name="Target").get_by_role("radio").first.click()
+    expect(here).to_have_attribute("data-box", "target-embedding")
+
+
+def test_the_map_marks_the_sublayer_that_is_chosen(page: Page, server: Running) -> None:
+    opened(page, server, "residual", kind="encoder", sublayer=2)
+    here = page.locator(".map [aria-current=true]")
+    expect(here).to_have_attribute("data-box", "encoder-add-2")
+    page.locator(".map [data-box=decoder-add-2]").click()
+    expect(here).to_have_attribute("data-box", "decoder-add-2")
+    assert chosen(page, "Stack") == "Decoder"
+    assert chosen(page, "Sublayer") == "Encoder-decoder attention"
+    page.get_by_role("radiogroup", name="Sublayer").get_by_role("radio", name="Feed-forward").click()
+    expect(here).to_have_attribute("data-box", "decoder-add-3")
+    page.get_by_role("radiogroup", name="Stack").get_by_role("radio", name="Encoder").click()
+    expect(here).to_have_attribute("data-box", "encoder-add-2")
 
 
 def test_the_embedding_is_that_of_the_token(page: Page, server: Running, found: dict[str, Any]) -> None:

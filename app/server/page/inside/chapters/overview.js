@@ -25,7 +25,6 @@ const PICTURES = "The small pictures are this model's own numbers for this sente
 export default {
   id: "overview",
   title: "The Transformer",
-  boxes: [],
   applies: () => true,
 
   render({ found, model, live, boxAddress }) {

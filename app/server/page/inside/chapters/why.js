@@ -35,7 +35,6 @@ const LAYERS = [
 export default {
   id: "why",
   title: "Why self-attention",
-  boxes: [],
   kinds: ["encoder", "decoder"], // one sequence
   applies: () => true,
 

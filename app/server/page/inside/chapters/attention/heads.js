@@ -13,7 +13,7 @@ const SMALL = 96; // pixels of a map if all layers are shown
 export default {
   id: "heads",
   title: "Multi-head attention",
-  boxes: ({ kind }) => [`${kind}-attention`],
+  here: ({ kind }) => [`${kind}-attention`],
   applies: () => true,
 
   render(context) {

@@ -8,7 +8,7 @@ import { entryOf, LETTERS, partsOf, vectorOf, VECTORS } from "./projected.js";
 export default {
   id: "query-key-value",
   title: "Queries, keys and values",
-  boxes: ({ kind }) => [`${kind}-attention`],
+  here: ({ kind }) => [`${kind}-attention`],
   applies: () => true,
 
   render(context) {

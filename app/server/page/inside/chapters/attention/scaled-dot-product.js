@@ -9,7 +9,7 @@ import { table } from "./table.js";
 export default {
   id: "attention",
   title: "Scaled dot-product attention",
-  boxes: ({ kind }) => [`${kind}-attention`],
+  here: ({ kind }) => [`${kind}-attention`],
   applies: () => true,
 
   render({ found, model, live, state, details, ...others }) {

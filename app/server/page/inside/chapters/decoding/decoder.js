@@ -13,7 +13,7 @@ const BOXES = ["target-embedding", "target-positions", "decoder-attention", "dec
 export default {
   id: "decoder",
   title: "The decoder, token by token",
-  boxes: () => BOXES,
+  here: () => BOXES,
   kinds: ["decoder"],
   applies: (model) => model.decoder_layers > 0,
 

@@ -14,7 +14,6 @@ const AHEAD = 60; // pixels that stay visible behind the newest column
 export default {
   id: "search",
   title: "The search",
-  boxes: [],
   applies: (model) => model.encoder_layers > 0,
 
   render({ found, model, live, state }) {

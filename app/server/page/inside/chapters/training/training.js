@@ -8,7 +8,6 @@ import { stepForm } from "./step.js";
 export default {
   id: "training",
   title: "Training",
-  boxes: [],
   applies: (model) => model.training === true, // the server has a run open
 
   render(context) {
