@@ -94,6 +94,30 @@ def test_the_temperature_changes_the_output_distribution(page: Page, server: Run
     assert number(tip(page, "distribution", "Home")) == near(label)
 
 
+def test_a_link_has_the_temperature_and_the_length_that_were_chosen(page: Page, server: Running) -> None:
+    for chapter, label, value, field in (
+        ("output", "Temperature T", "4", "temperature=0.5"),
+        ("why", "Length n", "128", "length=128"),
+    ):
+        opened(page, server, chapter)
+        slider = page.locator("#inside-view").get_by_label(label)
+        usual = slider.input_value()
+        assert field.split("=")[0] not in page.url
+        slider.fill(value)
+        expect(page).to_have_url(re.compile(f"[?&]{field}(&|$)"))
+        link = page.url
+        page.goto("about:blank")
+        page.goto(link)
+        expect(slider).to_have_value(value)
+        expect(page.locator(".slider output").first).to_contain_text(field.split("=")[1])
+        slider.fill(usual)
+        expect(page).not_to_have_url(re.compile(field.split("=")[0]))
+    opened(page, server, "output", temperature=99)  # the nearest one is shown
+    expect(page.get_by_label("Temperature T")).to_have_value("19")
+    opened(page, server, "why", length=-5)
+    expect(page.locator("#inside-view").get_by_label("Length n")).to_have_value("8")
+
+
 def test_the_perplexity_and_other_outputs(page: Page, server: Running, found: dict[str, Any]) -> None:
     logarithms = found["chosen_logits"] - found["log_normalizers"][:, AS_TRAINED]
     opened(page, server, "output")

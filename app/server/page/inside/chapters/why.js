@@ -8,7 +8,6 @@ import { paths } from "./layers/paths.js";
 const LENGTHS = [8, 16, 32, 64, 128, 256, 512, 1024]; // that are measured
 const SHORTEST = 8;
 const LONGEST = 1024;
-const FIRST = 64; // the length that is chosen at first
 const KERNEL = 3; // k
 const NEIGHBOURS = 16; // r
 
@@ -45,7 +44,7 @@ export default {
         "read in a vector. Table 1 of the paper compares layers in three ways: how many operations a layer needs, how many " +
         "of these must wait for each other, and how many steps lie between two tokens."),
       lengthSlider(live, state),
-      live((now) => comparison(now.length ?? FIRST, model.model_width)),
+      live((now) => comparison(lengthOf(now), model.model_width)),
       make("h3", {}, "Why recurrent networks struggled"),
       make("p", {}, "What a recurrent network knows of a token has to pass through all tokens after it. Each step multiplies " +
         "it by a matrix, and so does each step of the gradient on its way back. Over many steps it fades or grows without " +
@@ -66,13 +65,16 @@ function once(function_) {
   };
 }
 
+// The chosen length, as far as the slider has it.
+const lengthOf = (now) => Math.max(SHORTEST, Math.min(LONGEST, SHORTEST * Math.round(now.length / SHORTEST)));
+
 function lengthSlider(live, state) {
-  const slider = make("input", { type: "range", id: "sequence-length", min: SHORTEST, max: LONGEST, step: SHORTEST, value: FIRST });
+  const slider = make("input", { type: "range", id: "sequence-length", min: SHORTEST, max: LONGEST, step: SHORTEST });
   const shown = make("output", { for: "sequence-length" });
   slider.addEventListener("input", () => state.set({ length: Number(slider.value) }));
   const follow = live((now) => {
-    slider.value = now.length ?? FIRST;
-    shown.textContent = `${whole(now.length ?? FIRST)} tokens`;
+    slider.value = lengthOf(now);
+    shown.textContent = `${whole(lengthOf(now))} tokens`;
     return make("span", { hidden: "" });
   });
   return make("div", { class: "stepper slider" }, make("label", { for: "sequence-length" }, "Length n"), slider, shown, follow);

@@ -5,6 +5,8 @@ import { bars, choices, figure, number, percent, whole } from "../../charts.js";
 import { bracket, equation, fraction, row, sub, sup, total, words } from "../../equations.js";
 import { pieceLabel, targetOutputs } from "../../tokens.js";
 
+const { d3 } = globalThis; // charts.js loads it
+
 const SHOWN = 12; // pieces of a distribution
 const AS_TRAINED = 9; // index of temperature 1
 const COPYING = " This model can also copy tokens of the source: its logits are logarithms of the mixed probabilities.";
@@ -35,8 +37,8 @@ export default {
   },
 };
 
-// The index of the chosen temperature. It is not part of the address.
-const temperatureOf = (now) => now.temperature ?? AS_TRAINED;
+// The index of the temperature that is nearest to the chosen one.
+const indexOf = (found, now) => d3.leastIndex(found.temperatures.data, (one) => Math.abs(one - now.temperature));
 
 const positions = (found, now, state) => make("div", { class: "controls" }, choices({
   key: "predicted", label: "Token that is predicted", options: targetOutputs(found), chosen: now.query, isToken: true,
@@ -46,12 +48,13 @@ const positions = (found, now, state) => make("div", { class: "controls" }, choi
 // The slider stays while what it changes is drawn again.
 function temperature(found, live, state) {
   const { data } = found.temperatures;
-  const slider = make("input", { type: "range", id: "output-temperature", min: 0, max: data.length - 1, step: 1, value: AS_TRAINED });
+  const slider = make("input", { type: "range", id: "output-temperature", min: 0, max: data.length - 1, step: 1 });
   const shown = make("output", { for: "output-temperature" });
-  slider.addEventListener("input", () => state.set({ temperature: Number(slider.value) }));
+  slider.addEventListener("input", () => state.set({ temperature: Number(data[slider.value].toFixed(1)) }));
   const follow = live((now) => {
-    const chosen = number(data[temperatureOf(now)], 1);
-    slider.value = temperatureOf(now);
+    const index = indexOf(found, now);
+    const chosen = number(data[index], 1);
+    slider.value = index;
     slider.setAttribute("aria-valuetext", chosen);
     shown.textContent = chosen;
     return make("span", { hidden: "" });
@@ -75,7 +78,7 @@ function piecesAt(found, position, index) {
 }
 
 function distribution(found, model, now) {
-  const index = temperatureOf(now);
+  const index = indexOf(found, now);
   const { pieces, rest } = piecesAt(found, now.query, index);
   const others = model.vocabulary_size - pieces.length;
   const label = pieces.findIndex(({ isLabel }) => isLabel);
