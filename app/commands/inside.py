@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from keras_nmt.app.runtime.console import say
     from keras_nmt.app.runtime.text_files import replace_file
-    from keras_nmt.app.server.saved_page.numbers import check_numbers, saved_numbers
+    from keras_nmt.app.server.saved_page.numbers import check_numbers, measured_times, saved_numbers
     from keras_nmt.app.server.saved_page.page import direction_of, loaded_version, page_of
 
     layer, head = arguments.layer - 1, arguments.head - 1
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         direction = direction_of(version, arguments.to, arguments.domain)
         check_numbers(layer, head, version.architecture)
         numbers = saved_numbers(direction, arguments.sentence, layer)
-    html = page_of(direction, numbers, layer=layer, head=head).encode("utf-8", "replace")
+    timing = measured_times(version.architecture)
+    html = page_of(direction, numbers, timing, layer=layer, head=head).encode("utf-8", "replace")
     replace_file(arguments.out, html)
     layers = "all layers" if numbers.has_all_layers else f"layer {arguments.layer}; --layer chooses another one"
     say(f"{arguments.out}: {len(html) / 1e6:.1f} MB, with the details of {layers}")

@@ -10,10 +10,13 @@ from keras_nmt.app.decoding.inside.signatures import INSIDE, INSIDE_LAYER, KINDS
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.architecture import Architecture
 from keras_nmt.app.server.engine.batching import call_signature
+from keras_nmt.app.server.engine.layer_timing import LayerTimer
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.http.routes.inside import sentence_fields, values_fields
+from keras_nmt.app.server.http.routes.timing import times_fields
 
 MOST_BYTES = 4 * 2**20  # of the details of all layers; with more, a page holds those of one layer
+MEASURED_LENGTHS = (16, 64, 256, 1024)  # of the sequences for which layers are timed
 
 Fields = dict[str, Any]
 
@@ -58,6 +61,15 @@ def saved_numbers(direction: Direction, sentence: str, layer: int, most_bytes: i
         for number in set(range(count)) - {chosen[kind]}:
             layers |= layer_fields(direction, ids, kind, number)
     return SavedNumbers(overview, layers, has_all)
+
+
+def measured_times(architecture: Architecture) -> Fields:
+    """Measures layers of the model's width on this machine, within about 2 seconds; see `LayerTimer.times`.
+
+    Returns:
+        The answer of `/api/inside/timing`.
+    """
+    return times_fields(LayerTimer().times(architecture.model_width, architecture.heads, MEASURED_LENGTHS))
 
 
 def check_numbers(layer: int, head: int, architecture: Architecture) -> None:

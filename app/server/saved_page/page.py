@@ -12,7 +12,7 @@ from keras_nmt.app.models.export_layout import newest_version
 from keras_nmt.app.runs.directory import PROGRAM, RunDirectory, version_of
 from keras_nmt.app.server.engine.versions import Direction, Version
 from keras_nmt.app.server.saved_page.modules import PREFIX, data_url, import_map
-from keras_nmt.app.server.saved_page.numbers import SavedNumbers
+from keras_nmt.app.server.saved_page.numbers import Fields, SavedNumbers
 from keras_nmt.app.server.saved_page.run_version import RunVersion
 from keras_nmt.pipelines.language_codes import match
 
@@ -62,12 +62,13 @@ def direction_of(version: Version, target: str | None, domain: str | None) -> Di
     return Direction(version, pair.source, pair.target, domain)
 
 
-def page_of(direction: Direction, numbers: SavedNumbers, *, layer: int, head: int) -> str:
+def page_of(direction: Direction, numbers: SavedNumbers, timing: Fields, *, layer: int, head: int) -> str:
     """Returns the page as HTML.
 
     Args:
         direction: The model.
         numbers: The numbers of the sentence.
+        timing: The times of layers on this machine.
         layer: The layer that is chosen when the page is opened, from 0.
         head: The head that is chosen, from 0.
     """
@@ -76,7 +77,8 @@ def page_of(direction: Direction, numbers: SavedNumbers, *, layer: int, head: in
     )
     sentence, version = " ".join(numbers.overview["sentence"].split()), version_of(PROGRAM)
     short = sentence if len(sentence) <= LONGEST_TITLE else f"{sentence[: LONGEST_TITLE - 1]}…"
-    saved = {"overview": numbers.overview, "layers": numbers.layers, "start": {"layer": layer, "head": head}}
+    start = {"layer": layer, "head": head}
+    saved = {"overview": numbers.overview, "layers": numbers.layers, "timing": timing, "start": start}
     styles = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in STYLES)
     return environment.get_template("page.html.jinja").render(
         title=f"{short}: inside the Transformer",

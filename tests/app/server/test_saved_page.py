@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from keras_nmt.app.server.engine.layer_timing import device_name
 from keras_nmt.app.server.saved_page import page as page_of_file
 from keras_nmt.app.server.saved_page.modules import with_bare_names
-from keras_nmt.app.server.saved_page.numbers import saved_numbers
+from keras_nmt.app.server.saved_page.numbers import MEASURED_LENGTHS, saved_numbers
 from tests.app.command_line import nmt, refusal
 from tests.app.server.http.test_inside_page import decoded
 from tests.app.server.serving import Running
@@ -59,8 +60,19 @@ def test_the_file_has_the_answers_of_the_server(file: Path, server: Running) -> 
     assert "inner" in saved["layers"]["encoder-0"]  # once for all heads
 
 
+def test_the_file_has_the_times_of_layers_on_the_machine_that_wrote_it(file: Path) -> None:
+    timing = numbers_in(file)["timing"]
+    lengths = timing["lengths"]
+    assert lengths == list(MEASURED_LENGTHS[: len(lengths)])
+    assert lengths
+    for name in ("self_attention", "recurrent"):
+        assert len(timing[name]) == len(lengths)
+        assert min(timing[name]) > 0
+    assert timing["device"] == device_name()
+
+
 def test_the_file_is_shown_without_a_server_and_loads_nothing(file: Path, browser: Browser) -> None:
-    saved = numbers_in(file)["overview"]
+    saved, timing = (numbers_in(file)[name] for name in ("overview", "timing"))
     page = browser.new_context().new_page()
     asked: list[str] = []
     errors: list[str] = []
@@ -76,6 +88,9 @@ def test_the_file_is_shown_without_a_server_and_loads_nothing(file: Path, browse
     assert cells.count() == np.prod(saved["cross_attention"]["shape"][2:])
     page.goto(f"{file.as_uri()}#inside/attention?step=2&kind=cross")  # the details of a head
     expect(page.locator("#keys")).to_be_visible()
+    page.goto(f"{file.as_uri()}#inside/why")
+    expect(page.get_by_role("heading", name="Measured")).to_have_text("Measured when this file was written")
+    expect(page.locator("#times figcaption")).to_contain_text(timing["device"])
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         grounds = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -94,7 +109,7 @@ def test_a_large_file_has_the_details_of_one_layer(export: Path) -> None:
     found = saved_numbers(direction, "It rains.", 0, most_bytes=1)
     assert not found.has_all_layers
     assert {name.split("-")[1] for name in found.layers} == {"0"}
-    html = page_of_file.page_of(direction, found, layer=0, head=0)
+    html = page_of_file.page_of(direction, found, {}, layer=0, head=0)
     assert 'src="http' not in html
     assert 'href="http' not in html
 

@@ -1,12 +1,13 @@
 """The route with which the page compares the time of self-attention and of a recurrent layer."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 
 from keras_nmt.app.decoding.inside.signatures import INSIDE
-from keras_nmt.app.server.engine.layer_timing import RUNS, device_name
+from keras_nmt.app.server.engine.layer_timing import RUNS, LayerTimes, device_name
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.inside import inspected
 from keras_nmt.app.server.http.routes.page_api import DirectedRequest
@@ -37,6 +38,11 @@ async def timing(request: Request, body: LengthsToTime, service: CurrentService)
     sizes = direction.version.architecture
     work = service.threads.run(service.timer.times, sizes.model_width, sizes.heads, body.lengths)
     found = await service.answer(request, work)
+    return times_fields(found)
+
+
+def times_fields(found: Sequence[LayerTimes]) -> dict[str, Any]:
+    """Returns measurements, with the name of this machine's device, as JSON values."""
     return {
         "lengths": [times.length for times in found],
         "self_attention": [round(times.self_attention, 4) for times in found],

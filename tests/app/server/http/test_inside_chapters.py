@@ -211,3 +211,4 @@ def test_a_saved_page_has_the_times_that_were_saved_with_it(page: Page, server: 
         expect(page.locator("#paths")).to_be_visible()
         expect(page.locator("#times")).to_have_count(figures)
     assert number(tip(page, "times", "End")) == 2.5
+    expect(page.get_by_role("heading", name="Measured")).to_have_text("Measured when this file was written")

@@ -37,7 +37,7 @@ export default {
   kinds: ["encoder", "decoder"], // one sequence
   applies: () => true,
 
-  render({ model, live, state, timing }) {
+  render({ model, live, source, state, timing }) {
     const times = once(() => timing(LENGTHS));
     return make("div", {},
       make("p", {}, "Before the Transformer, recurrent networks read a sentence token by token and kept all that they had " +
@@ -51,7 +51,7 @@ export default {
         "bound (Hochreiter 1991; Bengio et al. 1994). In self-attention, each token reads every other token directly."),
       live((now) => tokens(now, state)),
       live((now) => distance(now, state)),
-      live(async () => timeChart(model, await times())));
+      live(async () => timeChart(model, await times(), source.canAsk)));
   },
 };
 
@@ -136,14 +136,14 @@ function distance(now, state) {
       paths(now.queries, from, to, (key) => state.set({ key }))));
 }
 
-// What the server has measured; nothing in a saved page without it.
-function timeChart(model, times) {
+// What the server has measured, or the machine that saved the page; nothing in a saved page without it.
+function timeChart(model, times, isOfServer) {
   if (!times?.lengths.length) return make("div");
   const last = times.lengths.length - 1;
   const [attention, recurrent] = [times.self_attention, times.recurrent];
   const series = [{ name: "self-attention", values: attention }, { name: "LSTM", values: recurrent }];
   return make("div", {},
-    make("h3", {}, "Measured on this machine"),
+    make("h3", {}, isOfServer ? "Measured on the server" : "Measured when this file was written"),
     make("p", {}, `One self-attention layer with ${whole(model.heads)} heads and one LSTM layer, both of width ` +
       `${whole(model.model_width)} and with random weights, read one sequence in TensorFlow. For ` +
       `${whole(times.lengths[last])} tokens, the LSTM takes ${number(recurrent[last] / attention[last], 1)} times as long: ` +
