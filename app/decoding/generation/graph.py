@@ -137,7 +137,9 @@ class GenerationGraph(tf.Module):
         lead = tf.stack([tf.size(prompts), samples])
         return GeneratedTexts(*(tf.reshape(rows, tf.concat([lead, tf.shape(rows)[1:]], axis=0)) for rows in by_row))
 
-    def continued(self, prompts: tf.RaggedTensor, seeds: tf.Tensor, temperature: float, max_tokens: int) -> tf.Tensor:
+    def continued(
+        self, prompts: tf.RaggedTensor, seeds: tf.Tensor, temperature: float, max_tokens: tf.Tensor
+    ) -> tf.Tensor:
         """Draws a continuation of each prompt, int32 [N, (P)], with its seed, int32 [N, 2]: int32 [N, T], then PAD."""
         settings = GenerationSettings.of(self.options).changed({"temperature": temperature, "max_tokens": max_tokens})
         tokens, _ = self._drawn(prompts, tf.range(prompts.nrows(out_type=tf.int32)), seeds, *settings)

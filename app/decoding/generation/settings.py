@@ -33,9 +33,11 @@ class GenerationSettings(NamedTuple):
             tf.constant(options.repetition_penalty, tf.float32),
         )
 
-    def changed(self, values: Mapping[str, float]) -> "GenerationSettings":
+    def changed(self, values: Mapping[str, float | tf.Tensor]) -> "GenerationSettings":
         """Returns the settings with some of their values replaced."""
-        return self._replace(**{name: tf.constant(value, getattr(self, name).dtype) for name, value in values.items()})
+        return self._replace(
+            **{name: tf.convert_to_tensor(value, getattr(self, name).dtype) for name, value in values.items()}
+        )
 
     @property
     def sampling(self) -> Sampling:

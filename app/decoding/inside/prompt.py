@@ -47,11 +47,12 @@ class PromptInspector(Inspector):
 
         The target is the prompt and its greedy continuation of `NEW_TOKENS` tokens, or fewer if the model ends the
         text. The prompt is cut to `MOST_SOURCE_TOKENS` tokens. The two together are cut to what the model can attend to
-        at once.
+        at once, of which the prompt has at least half.
         """
         room = self.engine.context_tokens
-        new_tokens = min(NEW_TOKENS, room)
-        prompt = self.vocabulary.encode(text[tf.newaxis])[:, : min(MOST_SOURCE_TOKENS, room - new_tokens)]
+        most = min(MOST_SOURCE_TOKENS, max(room - NEW_TOKENS, room // 2))  # tokens of the prompt
+        prompt = self.vocabulary.encode(text[tf.newaxis])[:, :most]
+        new_tokens = tf.minimum(NEW_TOKENS, room - tf.size(prompt.values))
         greedy = self.engine.continued(prompt, tf.zeros([1, 2], tf.int32), 0.0, new_tokens)
         seeds = tf.stack([tf.range(SAMPLES), tf.zeros([SAMPLES], tf.int32)], axis=1)
         prompts = tf.gather(prompt, tf.zeros([SAMPLES], tf.int32))

@@ -270,7 +270,8 @@ def test_the_page_gets_what_a_language_model_computes(server: Running) -> None:
 def test_a_long_prompt_is_cut_to_what_the_model_attends_to(server: Running) -> None:
     found = server.ok("/api/inside", {"sentence": VERSE, "source": "prompt", "target": "text"})
     assert found["is_cut"]
-    assert len(found["target_ids"]) == 32  # the context of the model, 24 of them new
+    assert len(found["target_ids"]) == 32  # the context of the model
+    assert found["prompt_tokens"] == 16
     assert VERSE.startswith(found["sentence"])
 
 

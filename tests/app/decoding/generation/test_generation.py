@@ -265,3 +265,12 @@ def test_the_rules_against_repetition_are_those_of_the_options(model: LanguageMo
     options = replace(OPTIONS, no_repeat_ngram_size=3, repetition_penalty=1.5, max_extra_tokens=7)
     chosen = GenerationSettings.of(options)
     assert [float(value) for value in chosen] == [1.0, 0.0, 1.0, 7.0, 3.0, 1.5]
+
+
+@pytest.mark.parametrize(("prompt", "read"), [("at", None), ("one two three four five", CONTEXT // 2)])
+def test_a_model_with_a_small_context_shows_the_prompt(graph: GenerationGraph, prompt: str, read: int | None) -> None:
+    ids = graph.vocabulary.encode([prompt])[0, :read].numpy().tolist()
+    shown = graph.inspector.inside(tf.constant(prompt))
+    expected, _ = greedy(graph.model, ids, CONTEXT - len(ids))
+    assert shown["prompt_tokens"] == len(ids)
+    assert shown["target_ids"].numpy().tolist() == ids + expected
