@@ -1,14 +1,14 @@
 // Reading the numbers of a drawing with the pointer or by keys. A drawing has parts in rows and columns. The part under the
 // pointer, or the one that the arrow keys have reached, has a frame, and its numbers are shown beside it.
-import { draw, make } from "../../elements.js";
+import { at, draw, make } from "../../elements.js";
 
 const GAP = 10; // pixels between a part and what is said about it
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 let tip = null;
 
-// Shows what is said about a part, in one box for the whole page. Screen readers read it.
+// Shows what is said about a part, in one box for the whole view. Screen readers read it.
 function say(text, box) {
-  tip ??= document.body.appendChild(make("div", { class: "tip", role: "status" }));
+  tip ??= at("inside").appendChild(make("div", { class: "tip", role: "status" }));
   if (tip.textContent !== text) tip.textContent = text;
   tip.classList.add("shown");
   const isLow = box.top > tip.offsetHeight + GAP;
