@@ -14,7 +14,7 @@ from keras_nmt.app.server.saved_page import page as page_of_file
 from keras_nmt.app.server.saved_page.modules import with_bare_names
 from keras_nmt.app.server.saved_page.numbers import MEASURED_LENGTHS, saved_numbers
 from tests.app.command_line import nmt, refusal
-from tests.app.server.http.test_inside_page import decoded
+from tests.app.server.http.inside_page import decoded
 from tests.app.server.serving import Running
 
 SENTENCE = "It rains. </script> & <b>"

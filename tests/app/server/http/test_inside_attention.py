@@ -1,4 +1,4 @@
-"""Chapters of the view "Inside the Transformer": positions, vectors and heads of attention, its maps, the decoder."""
+"""Chapters of the view "Inside the Transformer": embeddings, positions, heads of attention, its maps, the decoder."""
 
 import base64
 import re
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.app.server.http import test_inside_page
-from tests.app.server.http.test_inside_page import DIRECTION, SENTENCE, chosen, decoded, head, near, number, opened, tip
+from tests.app.server.http import inside_page
+from tests.app.server.http.inside_page import DIRECTION, SENTENCE, chosen, decoded, head, near, number, opened, tip
 from tests.app.server.serving import Running
 
-page, found = test_inside_page.page, test_inside_page.found
+page, found = inside_page.page, inside_page.found
 SHOWN = 10  # products of an entry
 AS_TRAINED = 9  # index of temperature 1
 STEP_MS = 1200  # of the button "Play"
@@ -38,6 +38,25 @@ def two_layers(page: Page, server: Running) -> dict[str, Any]:
     answer["model"] |= {"encoder_layers": 2, "decoder_layers": 2}
     page.route("**/api/inside", lambda route: route.fulfill(json=answer))
     return changed
+
+
+def test_the_embedding_is_that_of_the_token(page: Page, server: Running, found: dict[str, Any]) -> None:
+    opened(page, server, "embedding")
+    tokens = page.get_by_role("radiogroup", name="Source")
+    tokens.get_by_role("radio").nth(1).click()
+    vector = found["source_embeddings"][1]
+    assert number(tip(page, "embedding", "ArrowRight", "ArrowRight")) == near(vector[2])
+    assert number(tip(page, "embedding", "End")) == near(vector[31])
+    cosines = [number(text) for text in page.locator("#neighbours .value").all_text_contents()]
+    assert cosines == near(found["source_cosines"][1])
+    labels = page.locator("#neighbours text:not(.value)").all_text_contents()
+    assert labels == [piece or "⟨empty⟩" for piece in found["source_neighbours"][1]]
+    lengths = [number(text) for text in page.locator("#factor .value").all_text_contents()]
+    width = found["model"]["model_width"]
+    length, position = np.linalg.norm(vector), np.linalg.norm(found["positional_encodings"][1])
+    assert lengths == near([length, length * width**0.5, position])
+    page.get_by_role("radiogroup", name="Target").get_by_role("radio").nth(2).click()
+    assert number(tip(page, "embedding")) == near(found["target_embeddings"][2][0])
 
 
 def test_positions_are_waves_that_are_added_to_embeddings(page: Page, server: Running, found: dict[str, Any]) -> None:
@@ -88,6 +107,42 @@ def test_queries_keys_and_values_are_products(
     assert number(tip(page, "projection-query")) == near(details["query"][rows[0], 2])
 
 
+def column(page: Page, name: str) -> list[float]:
+    """Returns a column of the table of all keys."""
+    return [number(text) for text in page.locator(f"#keys tbody td[data-column='{name}']").all_text_contents()]
+
+
+@pytest.mark.parametrize("kind", ["decoder", "cross"])
+def test_attention_is_computed_step_by_step(page: Page, server: Running, found: dict[str, Any], kind: str) -> None:
+    details = head(server, found, kind, 1)
+    query, key = details["query"][1], details["key"]
+    scores = details["scores"][1]
+    assert np.abs(scores - key @ query).max() < 0.01  # the vectors were rounded to 16 bits
+    scaled = scores / len(query) ** 0.5
+    if kind == "decoder":
+        scaled[2:] = -np.inf
+    powers = np.exp(scaled)
+    opened(page, server, "attention", kind=kind, head=2, query=2, key=1)
+    expect(page.locator("#keys")).to_have_count(0)
+    assert number(tip(page, "products", "ArrowDown", "ArrowDown", "ArrowRight")) == near(query[1] * key[0, 1])
+    following = page.get_by_role("button", name="Next step")
+    following.click()
+    assert column(page, "q · k") == near(scores)
+    assert number(tip(page, "sum", "End")) == pytest.approx(scores[0], abs=0.01)
+    following.click()
+    assert number(tip(page, "scaled")) == near(scaled[0])
+    following.click()
+    assert column(page, "masked") == near(scaled)
+    following.click()
+    assert column(page, "e to this power") == near(powers)
+    assert column(page, "weight") == near(powers / powers.sum())
+    following.click()
+    mixed = powers / powers.sum() @ details["value"]
+    downs = ["ArrowDown"] * len(key)
+    assert number(tip(page, "mixed", *downs, "ArrowRight")) == pytest.approx(mixed[1], abs=0.01)
+    assert mixed.tolist() == pytest.approx(details["mixed"][1].tolist(), abs=0.01)
+
+
 def is_separator(piece: str) -> bool:
     mark = piece.replace("▁", "")
     return piece == "</s>" or (mark != "" and all(unicodedata.category(sign).startswith("P") for sign in mark))
@@ -125,6 +180,17 @@ def test_what_heads_do_is_measured(page: Page, server: Running, two_layers: dict
     expect(rows.nth(1)).to_have_class("chosen")
 
 
+def test_the_attention_maps_show_all_weights(page: Page, server: Running, found: dict[str, Any]) -> None:
+    for kind, chapter in (("encoder", "self-attention"), ("decoder", "masked-attention"), ("cross", "cross-attention")):
+        opened(page, server, chapter, head=2)
+        weights = found[f"{kind}_attention"][0, 1]
+        assert page.locator("#attention-map .cells rect").count() == weights.size
+        percent = number(tip(page, "attention-map", "ArrowDown", "ArrowRight"))
+        assert percent == pytest.approx(100 * weights[1, 1], abs=0.6)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("query=2&key=2"))
+
+
 def test_the_mean_of_heads_is_shown_and_the_masks(page: Page, server: Running, found: dict[str, Any]) -> None:
     opened(page, server, "masked-attention", query=2)
     page.get_by_role("radiogroup", name="Head").get_by_role("radio", name="Mean").click()
@@ -139,7 +205,7 @@ def test_the_mean_of_heads_is_shown_and_the_masks(page: Page, server: Running, f
     assert cells == [f"{n} of {m}" for n, m in ((source**2,) * 2, (int(allowed), target**2), (source * target,) * 2)]
     page.locator("#masks .cursor").press("ArrowLeft")
     page.keyboard.press("Enter")
-    test_inside_page.shown(page, "self-attention")
+    inside_page.shown(page, "self-attention")
     assert chosen(page, "Head") == "Mean"
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.app.server.http import test_inside_page
-from tests.app.server.http.test_inside_page import (
+from tests.app.server.http import inside_page
+from tests.app.server.http.inside_page import (
     BLANK,
     DIRECTION,
     SENTENCE,
@@ -22,7 +22,7 @@ from tests.app.server.http.test_inside_page import (
 )
 from tests.app.server.serving import Running
 
-page, found = test_inside_page.page, test_inside_page.found
+page, found = inside_page.page, inside_page.found
 AS_TRAINED = 9  # index of temperature 1
 SHOWN = 12  # pieces of a distribution
 
@@ -136,7 +136,7 @@ def test_the_search_grows_as_a_tree(page: Page, server: Running, found: dict[str
     assert numbers(page.locator("#candidates td:nth-child(3)")) == near(sums[1][np.isfinite(sums[1])])
     assert page.locator("#candidates td:nth-child(5)").all_text_contents() == found["candidate_texts"][1]
     first = tip(page, "search-tree", "ArrowRight")
-    assert f"log P = {sums[0, 0]:.3f}".replace("-", test_inside_page.MINUS) in first
+    assert f"log P = {sums[0, 0]:.3f}".replace("-", inside_page.MINUS) in first
     page.get_by_role("button", name="Play").click()
     expect(slider).to_have_value("3")
     page.get_by_role("button", name="Pause").click()

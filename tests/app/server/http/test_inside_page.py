@@ -1,123 +1,30 @@
-"""The view "Inside the Transformer" in a real browser: its numbers are compared with those of the model, by NumPy."""
+"""The view "Inside the Transformer" in a real browser: how chapters are reached, and what all of them have."""
 
-import base64
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from keras_nmt.app.server.http.proxies import Proxies
+from tests.app.server.http import inside_page
+from tests.app.server.http.inside_page import (
+    BLANK,
+    CHAPTERS,
+    DIRECTION,
+    PHONE,
+    SENTENCE,
+    SHOW_SAVED,
+    chosen,
+    opened,
+    shown,
+    violations,
+)
 from tests.app.server.serving import Running, serving
 
-SENTENCE = "It rains here."
-DIRECTION = {"source": "en", "target": "de"}
-CHAPTERS = {
-    "overview": "The Transformer",
-    "embedding": "Embeddings",
-    "positions": "Positional encoding",
-    "query-key-value": "Queries, keys and values",
-    "attention": "Scaled dot-product attention",
-    "heads": "Multi-head attention",
-    "self-attention": "Encoder self-attention",
-    "masked-attention": "Masked self-attention",
-    "cross-attention": "Encoder-decoder attention",
-    "residual": "Residual connection and layer normalisation",
-    "feed-forward": "Feed-forward network",
-    "decoder": "The decoder, token by token",
-    "output": "Output distribution",
-    "search": "The search",
-    "why": "Why self-attention",
-}
-MINUS = "\N{MINUS SIGN}"
-PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that must not log an error, and whose requests must not fail."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], reduced_motion="reduce")
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield page
-    context.close()
-    assert errors == []
-
-
-def opened(page: Page, server: Running, chapter: str, **values: Any) -> None:
-    """Opens a chapter by its address and waits until it is shown with its numbers."""
-    fields = "&".join(f"{name}={value}" for name, value in {**values, "text": SENTENCE.replace(" ", "+")}.items())
-    page.goto("about:blank")  # another part behind # alone would not load the page again
-    page.goto(f"{server.url}/#inside/{chapter}?{fields}")
-    shown(page, chapter)
-
-
-def shown(page: Page, chapter: str) -> None:
-    expect(page.locator("#chapter h2")).to_have_text(CHAPTERS[chapter])
-    for part in page.locator(".live").all():
-        expect(part).to_have_attribute("aria-busy", "false")
-
-
-def decoded(value: Any) -> Any:
-    """Returns an answer of the server with its arrays of floats as NumPy arrays."""
-    if isinstance(value, dict):
-        for name in ("float16", "float32"):
-            if name in value:
-                numbers = np.frombuffer(base64.b64decode(value[name]), np.dtype(name).newbyteorder("<"))
-                return numbers.astype(np.float64).reshape(value["shape"])
-        return {name: decoded(one) for name, one in value.items()}
-    return value
-
-
-@pytest.fixture(scope="module")
-def found(server: Running) -> dict[str, Any]:
-    return decoded(server.ok("/api/inside", {"sentence": SENTENCE, **DIRECTION}))
-
-
-def head(server: Running, found: dict[str, Any], kind: str, number: int) -> dict[str, Any]:
-    """Returns the vectors of a head in the first layer."""
-    ids = {name: found[name] for name in ("source_ids", "target_ids")}
-    return decoded(server.ok("/api/inside/layer", {**ids, "kind": kind, "layer": 0, "head": number, **DIRECTION}))
-
-
-def number(text: str) -> float:
-    """Returns the last number in a text of the page."""
-    plain = text.replace(MINUS, "-").replace("∞", "inf").replace(",", "")
-    *_, last = re.findall(r"-?(?:\d+\.?\d*(?:e-?\d+)?|inf)", plain)
-    return float(last)
-
-
-def near(value: Any) -> Any:
-    """Equal after rounding to what the page writes: 3 decimals, or 4 digits."""
-    return pytest.approx(np.asarray(value).tolist(), abs=6e-4, rel=2e-3)
-
-
-def tip(page: Page, figure: str, *keys: str) -> str:
-    """Goes from the first number of a figure to another by keys; returns what is said about it."""
-    cursor = page.locator(f"#{figure} .cursor")
-    cursor.focus()
-    for key in keys:
-        page.keyboard.press(key)
-    text = cursor.get_attribute("aria-label") or ""
-    expect(page.locator(".tip.shown")).to_have_text(text)
-    return text
-
-
-def chosen(page: Page, label: str) -> str:
-    return page.get_by_role("radiogroup", name=label).get_by_role("radio", checked=True).text_content() or ""
-
-
-def column(page: Page, name: str) -> list[float]:
-    """Returns a column of the table of all keys."""
-    return [number(text) for text in page.locator(f"#keys tbody td[data-column='{name}']").all_text_contents()]
+page, found = inside_page.page, inside_page.found
 
 
 def test_chapters_are_walked_by_keys_and_keep_what_is_chosen(page: Page, server: Running) -> None:
@@ -210,67 +117,6 @@ def test_the_map_marks_the_sublayer_that_is_chosen(page: Page, server: Running) 
     expect(here).to_have_attribute("data-box", "encoder-add-2")
 
 
-def test_the_embedding_is_that_of_the_token(page: Page, server: Running, found: dict[str, Any]) -> None:
-    opened(page, server, "embedding")
-    tokens = page.get_by_role("radiogroup", name="Source")
-    tokens.get_by_role("radio").nth(1).click()
-    vector = found["source_embeddings"][1]
-    assert number(tip(page, "embedding", "ArrowRight", "ArrowRight")) == near(vector[2])
-    assert number(tip(page, "embedding", "End")) == near(vector[31])
-    cosines = [number(text) for text in page.locator("#neighbours .value").all_text_contents()]
-    assert cosines == near(found["source_cosines"][1])
-    labels = page.locator("#neighbours text:not(.value)").all_text_contents()
-    assert labels == [piece or "⟨empty⟩" for piece in found["source_neighbours"][1]]
-    lengths = [number(text) for text in page.locator("#factor .value").all_text_contents()]
-    width = found["model"]["model_width"]
-    length, position = np.linalg.norm(vector), np.linalg.norm(found["positional_encodings"][1])
-    assert lengths == near([length, length * width**0.5, position])
-    page.get_by_role("radiogroup", name="Target").get_by_role("radio").nth(2).click()
-    assert number(tip(page, "embedding")) == near(found["target_embeddings"][2][0])
-
-
-@pytest.mark.parametrize("kind", ["decoder", "cross"])
-def test_attention_is_computed_step_by_step(page: Page, server: Running, found: dict[str, Any], kind: str) -> None:
-    details = head(server, found, kind, 1)
-    query, key = details["query"][1], details["key"]
-    scores = details["scores"][1]
-    assert np.abs(scores - key @ query).max() < 0.01  # the vectors were rounded to 16 bits
-    scaled = scores / len(query) ** 0.5
-    if kind == "decoder":
-        scaled[2:] = -np.inf
-    powers = np.exp(scaled)
-    opened(page, server, "attention", kind=kind, head=2, query=2, key=1)
-    expect(page.locator("#keys")).to_have_count(0)
-    assert number(tip(page, "products", "ArrowDown", "ArrowDown", "ArrowRight")) == near(query[1] * key[0, 1])
-    following = page.get_by_role("button", name="Next step")
-    following.click()
-    assert column(page, "q · k") == near(scores)
-    assert number(tip(page, "sum", "End")) == pytest.approx(scores[0], abs=0.01)
-    following.click()
-    assert number(tip(page, "scaled")) == near(scaled[0])
-    following.click()
-    assert column(page, "masked") == near(scaled)
-    following.click()
-    assert column(page, "e to this power") == near(powers)
-    assert column(page, "weight") == near(powers / powers.sum())
-    following.click()
-    mixed = powers / powers.sum() @ details["value"]
-    downs = ["ArrowDown"] * len(key)
-    assert number(tip(page, "mixed", *downs, "ArrowRight")) == pytest.approx(mixed[1], abs=0.01)
-    assert mixed.tolist() == pytest.approx(details["mixed"][1].tolist(), abs=0.01)
-
-
-def test_the_attention_maps_show_all_weights(page: Page, server: Running, found: dict[str, Any]) -> None:
-    for kind, chapter in (("encoder", "self-attention"), ("decoder", "masked-attention"), ("cross", "cross-attention")):
-        opened(page, server, chapter, head=2)
-        weights = found[f"{kind}_attention"][0, 1]
-        assert page.locator("#attention-map .cells rect").count() == weights.size
-        percent = number(tip(page, "attention-map", "ArrowDown", "ArrowRight"))
-        assert percent == pytest.approx(100 * weights[1, 1], abs=0.6)
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile("query=2&key=2"))
-
-
 def test_figures_are_saved(page: Page, server: Running) -> None:
     opened(page, server, "positions")
     saved = {}
@@ -311,12 +157,6 @@ def test_no_chapter_violates_a_rule_of_accessibility(page: Page, server: Running
             page.emulate_media(color_scheme="dark")
             assert violations(page, runOnly=["color-contrast"]) == [], chapter
         page.keyboard.press("]")
-
-
-def violations(page: Page, **options: Any) -> list[tuple[str, str]]:
-    """Returns the name of each violated rule, of any severity, and an element that violates it."""
-    found = Axe().run(page, context="#inside", options={"resultTypes": ["violations"], **options})
-    return [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]]
 
 
 def test_failures_are_reported_and_can_be_tried_again(browser: Browser, server: Running) -> None:
@@ -377,15 +217,6 @@ def test_the_view_works_below_a_root_path_and_begins_with_the_text_of_the_other(
         page.get_by_role("tab", name="Inside the Transformer").click()
         expect(page.locator("#said bdi").first).to_have_text(SENTENCE)
     context.close()
-
-
-BLANK = """<!doctype html><meta charset="utf-8"><title>Saved</title><link rel="stylesheet" href="style.css">
-<link rel="stylesheet" href="inside/inside.css"><main id="inside"></main>"""
-SHOW_SAVED = """async (saved) => {
-    const [{ Inside }, { savedSource }] = await Promise.all(
-        ["start", "source"].map((name) => import(`/page/inside/${name}.js`)));
-    new Inside(document.getElementById("inside"), savedSource(saved)).show({});
-}"""
 
 
 def test_saved_numbers_are_shown_without_a_server(page: Page, server: Running) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.server.http import test_inside_page
-from tests.app.server.http.test_inside_page import DIRECTION, SENTENCE, near, number, tip, violations
-from tests.app.server.http.test_inside_page import decoded as decoded_answer
+from tests.app.server.http import inside_page
+from tests.app.server.http.inside_page import DIRECTION, SENTENCE, near, number, tip, violations
+from tests.app.server.http.inside_page import decoded as decoded_answer
 from tests.app.server.serving import Running
 
-page = test_inside_page.page
+page = inside_page.page
 REFERENCE = "Es regnet."
 
 
