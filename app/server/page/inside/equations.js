@@ -31,5 +31,15 @@ export const words = (text) => element("mtext", text);
 export function equation(place, ...parts) {
   const math = element("math", row(...parts));
   math.setAttribute("displaystyle", "true");
-  return make("div", { class: "equation" }, math, make("span", { class: "place" }, place));
+  const box = make("div", { class: "equation", role: "group", "aria-label": "Equation" }, math, make("span", { class: "place" }, place));
+  sizes.observe(box);
+  return box;
 }
+
+// An equation that is wider than the page can be reached by keys, which scroll it.
+const sizes = new ResizeObserver((entries) => {
+  for (const { target: box } of entries) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+});

@@ -9,7 +9,7 @@ import { isInsideAddress, readAddress, State } from "./state.js";
 
 const CUT = "The text is too long for this view. Only the beginning, which is shown below, was read.";
 const TEXT_FIELDS = "input, textarea";
-const FIELDS = `${TEXT_FIELDS}, select, [role=tab], [role=radiogroup], .scroll[tabindex]`; // they use the arrow keys
+const FIELDS = `${TEXT_FIELDS}, select, [role=tab], [role=radiogroup], .scroll[tabindex], .equation[tabindex]`; // they use the arrow keys
 const WALK = { "[": -1, "]": 1, ArrowLeft: -1, ArrowRight: 1 };
 const QUESTION = ["text", "source", "target", "domain"]; // the values that the numbers depend on
 const WIDE = matchMedia("(min-width: 62rem)");

@@ -31,6 +31,7 @@ CHAPTERS = {
     "search": "The search",
     "why": "Why self-attention",
 }
+TITLES = {**CHAPTERS, "training": "Training"}
 MINUS = "\N{MINUS SIGN}"
 PHONE = {"width": 360, "height": 740}
 BLANK = """<!doctype html><meta charset="utf-8"><title>Saved</title><link rel="stylesheet" href="style.css">
@@ -64,7 +65,7 @@ def opened(page: Page, server: Running, chapter: str, **values: Any) -> None:
 
 
 def shown(page: Page, chapter: str) -> None:
-    expect(page.locator("#chapter h2")).to_have_text(CHAPTERS[chapter])
+    expect(page.locator("#chapter h2")).to_have_text(TITLES[chapter])
     for part in page.locator(".live").all():
         expect(part).to_have_attribute("aria-busy", "false")
 

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from keras_nmt.app.server.http.proxies import Proxies
@@ -140,6 +142,8 @@ def test_nothing_is_wider_than_a_phone_or_moves(page: Page, server: Running) -> 
     for chapter in CHAPTERS:
         shown(page, chapter)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, chapter
+        wide = page.locator(".equation").evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth)")
+        expect(page.locator(".equation[tabindex='0']")).to_have_count(len(wide))  # they are scrolled by keys
         page.keyboard.press("]")
     page.emulate_media(reduced_motion="no-preference")
     opened(page, server, "overview")
@@ -157,6 +161,21 @@ def test_no_chapter_violates_a_rule_of_accessibility(page: Page, server: Running
             page.emulate_media(color_scheme="dark")
             assert violations(page, runOnly=["color-contrast"]) == [], chapter
         page.keyboard.press("]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE["width"], 1280])
+def test_axe_finds_nothing_in_any_chapter_and_theme(page: Page, open_server: Running, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for chapter in (*CHAPTERS, "training"):
+        opened(page, open_server, chapter, step=2)
+        if chapter == "training":
+            page.get_by_role("button", name="Make a training step").click()
+            expect(page.locator("#losses")).to_be_visible()
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            found = Axe().run(page, options={"resultTypes": ["violations"]})  # the whole page
+            assert found.response["violations"] == [], (chapter, theme)
 
 
 def test_failures_are_reported_and_can_be_tried_again(browser: Browser, server: Running) -> None:
