@@ -8,7 +8,7 @@ const OUT = 94; // from the centre to the residual connections
 const FRAME = 110; // from the centre to the frame of a stack
 const FAN = 46; // from the centre to the outer ones of three arrows
 const LINE = 20; // pixels between lines of text
-const WHOLE = { x: 20, y: 64, width: 530, height: 614 };
+const WHOLE = { x: 16, y: 64, width: 538, height: 614 };
 const DECODER = { x: 280, y: 168, width: 290, height: 510 };
 
 // The boxes from bottom to top: the column, the middle, the height and the lines of text.

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
@@ -22,6 +23,7 @@ from tests.app.server.http.inside_page import (
     chosen,
     opened,
     shown,
+    tip,
     violations,
 )
 from tests.app.server.serving import Running, serving
@@ -117,6 +119,26 @@ def test_the_map_marks_the_sublayer_that_is_chosen(page: Page, server: Running) 
     expect(here).to_have_attribute("data-box", "decoder-add-3")
     page.get_by_role("radiogroup", name="Stack").get_by_role("radio", name="Encoder").click()
     expect(here).to_have_attribute("data-box", "encoder-add-2")
+
+
+def test_what_is_said_about_a_number_follows_it_when_keys_have_led_to_it(page: Page, server: Running) -> None:
+    opened(page, server, "residual")
+    tip(page, "sum", "ArrowDown", "ArrowRight")
+    said = page.locator(".tip")
+    places = "['.tip', '#sum .cursor .frame'].map((name) => document.querySelector(name).getBoundingClientRect().y)"
+    scrolled = f"""new Promise((resolve) => {{
+        scrollBy(0, -50);
+        requestAnimationFrame(() => requestAnimationFrame(() => resolve({places})));
+    }})"""
+    before, after = np.array(page.evaluate(places)), np.array(page.evaluate(scrolled))
+    assert (after - before).tolist() == pytest.approx([50, 50], abs=1)
+    expect(said).to_have_class("tip shown")
+    page.keyboard.press("Escape")
+    expect(said).to_have_class("tip")
+    page.locator("#sum svg").hover()
+    expect(said).to_have_class("tip shown")
+    page.evaluate("scrollBy(0, -50)")  # what the pointer has shown is hidden
+    expect(said).to_have_class("tip")
 
 
 def test_figures_are_saved(page: Page, server: Running) -> None:

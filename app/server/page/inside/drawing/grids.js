@@ -6,7 +6,7 @@ import { readable } from "./pointing.js";
 
 const MOST_SHAPES = 1600; // more cells are drawn as one image, which is faster
 const CELL = { least: 16, most: 24, all: 700 }; // pixels of a cell with labels, and of all columns if they may be small
-const LETTER = 7.4; // width of a letter
+const LETTER = 7.8; // width of a letter, in a wide font
 const LONGEST = 16; // letters of a label
 const NUMBER_WIDTH = 34; // of a cell that shows its number
 const LEGEND = 34;

@@ -5,6 +5,7 @@ import { at, draw, make } from "../../elements.js";
 const GAP = 10; // pixels between a part and what is said about it
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 let tip = null;
+let follow = null; // shows the text at the new place of its part after scrolling, if keys have led to it
 
 // Shows what is said about a part, in one box for the whole view. Screen readers read it.
 function say(text, box) {
@@ -19,9 +20,10 @@ function say(text, box) {
 
 export function hideTip() {
   tip?.classList.remove("shown");
+  follow = null;
 }
 
-addEventListener("scroll", hideTip, { capture: true, passive: true });
+addEventListener("scroll", () => (follow ?? hideTip)(), { capture: true, passive: true });
 addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 
 // Makes the parts of an SVG readable.
@@ -41,8 +43,13 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
     cursor.setAttribute("aria-label", describe(row, column));
   }
 
-  // By keys, it is called in the next frame: after the scrolling, which hides the text.
   const show = () => say(describe(row, column), frame.getBoundingClientRect());
+
+  function showByKeys() {
+    if (document.activeElement !== cursor) return hideTip();
+    show();
+    follow = showByKeys;
+  }
 
   function byPointer(event) {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
@@ -50,6 +57,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
     svg.classList.toggle("pointed", Boolean(found));
     if (!found) return hideTip();
     move(...found);
+    follow = null;
     return show();
   }
 
@@ -57,7 +65,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
   svg.addEventListener("pointerdown", byPointer);
   svg.addEventListener("pointerleave", () => { svg.classList.remove("pointed"); hideTip(); });
   svg.addEventListener("click", (event) => { if (svg.classList.contains("pointed") && event.detail) choose?.(row, column); });
-  cursor.addEventListener("focus", () => requestAnimationFrame(() => { if (document.activeElement === cursor) show(); }));
+  cursor.addEventListener("focus", () => requestAnimationFrame(showByKeys));
   cursor.addEventListener("blur", hideTip);
   cursor.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -70,7 +78,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
     event.preventDefault();
     frame.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (isChoice) choose(row, column);
-    else requestAnimationFrame(show);
+    else requestAnimationFrame(showByKeys);
   });
   if (chosen && box(...chosen)) svg.append(draw("rect", { class: "chosen", ...box(...chosen) }));
   svg.append(cursor);
