@@ -98,7 +98,8 @@ class Transformer(TokenModel):
         if not self.copy_attention:
             return Outputs(states, ())
         of_copies = self.copy_attention.memory(inputs["source"], memory)
-        return Outputs(states, self.copy_attention(states, memory=of_copies, may_attend=may_attend_source))
+        copies = self.copy_attention(states, inputs["target"], memory=of_copies, may_attend=may_attend_source)
+        return Outputs(states, copies)
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
@@ -118,11 +119,7 @@ class Transformer(TokenModel):
         return self.decoder.keys_values(memory)
 
     def word_memory(self, source: keras.KerasTensor, memory: keras.KerasTensor) -> WordMemory:
-        """Returns what the decoder of a model with `word_token` is told about each word.
-
-        Args:
-            source: Source ids, int32 [B, S].
-            memory: The encoder's output [B, S, D].
+        """Returns what the decoder of a model with `word_token` is told about each word of the source ids [B, S].
 
         Raises:
             ValueError: The model has no `word_token`.
@@ -161,7 +158,7 @@ class Transformer(TokenModel):
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
         states = self.decoder(x, contexts=contexts, sources=sources, training=False)
-        return self._scores(states, copies, may_attend_source)
+        return self._scores(states, target, copies, may_attend_source)
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
         """Returns keys and values for each decoder layer that are all zero: [sentences, H, length, D/H]."""
@@ -206,7 +203,7 @@ class Transformer(TokenModel):
         contexts = [AttentionContext(may_attend, positions, cache) for cache in caches]
         sources = _source_contexts(cross, may_attend_source)
         states = self.decoder(x, contexts=contexts, sources=sources, training=False)
-        return self._scores(states, copies, may_attend_source)
+        return self._scores(states, tokens, copies, may_attend_source)
 
     def cross_weights(
         self,
@@ -250,7 +247,7 @@ class Transformer(TokenModel):
         x, contexts, sources = self._embedded_target(target, self.cross_cache(memory), may_attend, words)
         decoder = inspection.record_decoder(self.decoder, x, contexts, sources)
         states = self.decoder.finish(decoder[-1].sublayers[-1].after)
-        return ModelRecord(encoder, memory, decoder, self._scores(states, copies, may_attend))
+        return ModelRecord(encoder, memory, decoder, self._scores(states, target, copies, may_attend))
 
     def _embedded_target(
         self,
@@ -259,11 +256,7 @@ class Transformer(TokenModel):
         may_attend_source: keras.KerasTensor,
         words: WordMemory | None,
     ) -> tuple[keras.KerasTensor, list[AttentionContext], list[SourceContext]]:
-        """Embeds whole targets [B, T].
-
-        Returns:
-            The decoder's input [B, T, D], and the contexts of self-attention and cross-attention for each layer.
-        """
+        """Returns the decoder's input [B, T, D], and each layer's contexts of self-attention and cross-attention."""
         context = AttentionContext(causal_mask(keras.ops.shape(target)[1]))
         sources = _source_contexts(cross, may_attend_source)
         words_read = self.word_pointer.words_read(target) if self.word_pointer else None
@@ -271,15 +264,22 @@ class Transformer(TokenModel):
         return x, [context] * len(sources), sources
 
     def _scores(
-        self, states: keras.KerasTensor, copies: CopyMemory | None, may_attend_source: keras.KerasTensor
+        self,
+        states: keras.KerasTensor,
+        tokens: keras.KerasTensor,
+        copies: CopyMemory | None,
+        may_attend_source: keras.KerasTensor,
     ) -> keras.KerasTensor:
-        """Returns logits [B, T, V] for the decoder's output [B, T, D]; log-probabilities if the model copies."""
+        """Returns logits [B, T, V] for the decoder's output [B, T, D]; log-probabilities if the model copies.
+
+        `tokens`, int32 [B, T], are the decoder's input.
+        """
         logits = self.embedding.logits(states)
         if not self.copy_attention:
             return logits
         if copies is None:
             raise ValueError("the model copies, so its decoder needs `copies`")
-        return with_copies(logits, self.copy_attention(states, memory=copies, may_attend=may_attend_source))
+        return with_copies(logits, self.copy_attention(states, tokens, memory=copies, may_attend=may_attend_source))
 
     def _told(
         self,

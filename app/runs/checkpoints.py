@@ -32,6 +32,7 @@ DESCRIPTION = "checkpoint.json"
 STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint; the value is the signal's name
 IMPORTED = "imported"  # fact: another program trained the model; the value is the model's name
 ROLLED_BACK_TO = "rolled_back_to"  # fact: a rollback restored the weights of an earlier step; the value is that step
+ADDED = ("copy_attention/continuation",)  # weights that earlier versions did not have; with 0 they change nothing
 
 
 class AveragingOptimizer(Protocol):
@@ -101,8 +102,19 @@ class Checkpoint:
         assign_weights(model, self.weights(), self.path)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
-        """Assigns the stored weights and seeds to a built model, and the stored variables to a built optimizer."""
-        self.load_weights(model)
+        """Assigns the stored weights and seeds to a built model, and the stored variables to a built optimizer.
+
+        Raises:
+            UserError: The model has other weights, or the checkpoint was written before the model had all of them.
+        """
+        weights = self.weights()
+        for weight in model.weights:
+            if weight.path.endswith(ADDED) and weight.path not in weights:
+                raise UserError(
+                    f"{self.path} was written before models had {weight.path}; it can be used, but its training cannot "
+                    "be resumed; start another run with warm_start"
+                )
+        assign_weights(model, weights, self.path)
         arrays = read_arrays(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():
             variable.assign(arrays[name])
@@ -212,6 +224,8 @@ def assign_weights(model: keras.Model, arrays: Arrays, origin: Path) -> None:
     """
     for weight in model.weights:
         array = arrays.get(weight.path)
+        if array is None and weight.path.endswith(ADDED):
+            array = np.zeros(weight.shape, np.float32)
         if array is None or array.shape != tuple(weight.shape):
             found = "nothing" if array is None else list(array.shape)
             wanted = list(weight.shape)

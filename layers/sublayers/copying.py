@@ -3,6 +3,11 @@
 The probability of a token is g p_vocabulary + (1 - g) p_copy. p_vocabulary is the softmax of the logits, p_copy is the
 sum of a copy attention over the source positions that hold the token, and the gate g is the probability of generating.
 
+A name or a number is several tokens, which are copied one after another. So a source position gets a higher score if
+the token before it is the last token of the target, and the gate can depend on this too: two learned numbers, which are
+0 at first. Without them, the decoder must first learn to find the position after the one it has copied. Gu et al. 2016
+(CopyNet) tell their decoder this position instead.
+
 The copy attention is an attention of its own, with one head, from the decoder's output to the encoder's. The paper uses
 its only cross-attention. A Transformer has several layers and heads of it, which have other work to do, and a cache for
 their keys only. The gate reads the decoder's output and the copy attention's context. The decoder's input, which the
@@ -29,6 +34,7 @@ class CopyMemory(NamedTuple):
     keys: keras.KerasTensor  # [B, S, d]
     votes: keras.KerasTensor  # float32 [B, S], what each position adds to the gate if it is attended to
     source: keras.KerasTensor  # int32 [B, S], the source ids
+    before: keras.KerasTensor  # int32 [B, S], the source id before each position; -1 before the first
     groups: keras.KerasTensor  # float32 [B, S, S], 1 if the token of position i is first found at position j, else 0
 
 
@@ -60,6 +66,8 @@ class CopyAttention(keras.layers.Layer):
             dense = keras.layers.Dense(size, use_bias=name == "gate", name=name, dtype=self.dtype_policy)
             dense.build((None, input_shape[-1]))
             setattr(self, name, dense)
+        # What is added to the score of a position that continues the target, and to the gate if it is attended to.
+        self.continuation = self.add_weight(name="continuation", shape=(2,), initializer="zeros", autocast=False)
 
     def memory(self, source: keras.KerasTensor, memory: keras.KerasTensor) -> CopyMemory:
         """Prepares the source ids [B, S] and the encoder's output [B, S, D] for `call`."""
@@ -72,25 +80,37 @@ class CopyAttention(keras.layers.Layer):
         is_first = keras.ops.equal(keras.ops.sum(earlier, axis=1), 0)
         groups = keras.ops.cast(keras.ops.logical_and(is_same, is_first[:, None, :]), "float32")
         votes = keras.ops.cast(self.vote(memory)[:, :, 0], "float32")
-        return CopyMemory(self.key(memory), votes, source, groups)
+        before = keras.ops.pad(source[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+        return CopyMemory(self.key(memory), votes, source, before, groups)
 
-    def call(self, states: keras.KerasTensor, memory: CopyMemory, may_attend: keras.KerasTensor) -> Copies:
+    def call(
+        self,
+        states: keras.KerasTensor,
+        tokens: keras.KerasTensor,
+        memory: CopyMemory,
+        may_attend: keras.KerasTensor,
+    ) -> Copies:
         """Computes the gate and the copy probabilities for the decoder's output [B, T, D].
 
         If no source position may be copied, the gate is 1.
 
         Args:
             states: The decoder's output.
+            tokens: The decoder's input, int32 [B, T]: the token before the one that is predicted.
             memory: The result of `memory`.
             may_attend: Mask that is True where a target position may attend to a source position: bool, broadcast to
                 [B, 1, T, S].
         """
         may_copy = keras.ops.logical_and(may_attend[:, 0], keras.ops.any(memory.groups > 0, axis=2)[:, None, :])
         scores = keras.ops.matmul(self.query(states) * self.width**-0.5, keras.ops.swapaxes(memory.keys, 1, 2))
-        scores = keras.ops.where(may_copy, keras.ops.cast(scores, "float32"), MASKED_SCORE)  # [B, T, S]
+        is_next = keras.ops.equal(memory.before[:, None, :], keras.ops.cast(tokens, "int32")[:, :, None])
+        continues = keras.ops.cast(is_next, "float32")  # [B, T, S]
+        scores = keras.ops.cast(scores, "float32") + self.continuation[0] * continues
+        scores = keras.ops.where(may_copy, scores, MASKED_SCORE)  # [B, T, S]
         weights = keras.ops.softmax(scores, axis=-1) if scores.shape[-1] != 1 else keras.ops.ones_like(scores)
         weights = keras.ops.where(may_copy, weights, 0.0)  # also where nothing may be copied
         context = keras.ops.matmul(weights, memory.votes[:, :, None])[:, :, 0]
+        context = context + self.continuation[1] * keras.ops.sum(weights * continues, axis=-1)
         gate = keras.ops.cast(self.gate(states)[:, :, 0], "float32") + context  # [B, T], before the sigmoid
         of_tokens = keras.ops.matmul(weights, memory.groups)  # p_copy at the first position of each token
         log_copied = keras.ops.log(keras.ops.maximum(of_tokens, SMALLEST)) + keras.ops.log_sigmoid(-gate)[:, :, None]

@@ -33,6 +33,7 @@ from tests.oracles import transformer as oracle
 
 COPYING = replace(CONFIG, encoder_layers=1, decoder_layers=2, copying=True)
 HEAD = 5  # width of the copy attention
+TOKENS = padded_ids(BATCH, TARGET, seed=7)  # the decoder's input; some of them are in the source of `example`
 
 few = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate, Phase.shrink])
 seeds = st.integers(0, 2**16)
@@ -71,15 +72,28 @@ def softmax(scores: Array) -> Array:
 
 
 def dense_mixture(
-    attention: CopyAttention, states: Any, memory: Any, source: Array, logits: Any, *, may_attend: Array | None = None
+    attention: CopyAttention,
+    states: Any,
+    memory: Any,
+    source: Array,
+    logits: Any,
+    *,
+    tokens: Array = TOKENS,
+    may_attend: Array | None = None,
 ) -> Any:
     """Computes the mixture from its definition, with a one-hot tensor [B, S, V]: float32 [B, T, V]."""
     may_copy = (source != PAD) & (source != EOS)
     may_copy = may_copy[:, None] & (True if may_attend is None else may_attend)  # [B, T or 1, S]
     scores = attention.query(states) @ keras.ops.swapaxes(attention.key(memory), 1, 2) / np.sqrt(attention.width)
+    continues = np.zeros((*tokens.shape, source.shape[1]), "float32")
+    for row, position, place in np.argwhere(tokens[:, :, None] == source[:, None, :-1]):
+        continues[row, position, place + 1] = 1
+    scores += attention.continuation[0] * continues
     weights = keras.ops.softmax(keras.ops.where(may_copy, scores, -1e9))
     context = keras.ops.matmul(weights, memory)
-    gate = keras.ops.sigmoid(attention.gate(states) + keras.ops.matmul(context, attention.vote.kernel))
+    of_gate = attention.gate(states) + keras.ops.matmul(context, attention.vote.kernel)
+    of_gate += attention.continuation[1] * keras.ops.sum(weights * continues, axis=2, keepdims=True)
+    gate = keras.ops.sigmoid(of_gate)
     one_hot = keras.ops.one_hot(source, VOCABULARY)
     return keras.ops.log(gate * keras.ops.softmax(logits) + (1 - gate) * keras.ops.matmul(weights, one_hot))
 
@@ -90,7 +104,7 @@ def attention() -> CopyAttention:
 
 
 def mixture(attention: CopyAttention, states: Any, memory: Any, source: Array, logits: Any) -> Any:
-    copies = attention(states, memory=attention.memory(source, memory), may_attend=padding_mask(source))
+    copies = attention(states, TOKENS, memory=attention.memory(source, memory), may_attend=padding_mask(source))
     return with_copies(logits, copies)
 
 
@@ -150,9 +164,23 @@ def test_the_gradient_equals_central_differences(attention: CopyAttention) -> No
         np.testing.assert_allclose(gradient[place], difference, rtol=2e-2, atol=2e-2)
 
 
+def test_a_position_behind_the_last_token_of_the_target_is_copied_first(attention: CopyAttention) -> None:
+    source, tokens = np.array([[5, 6, 7, 8, 6, 9, EOS]]), np.array([[1, 6, 7, 6]])  # 1 is no token of the source
+    for weight in attention.weights:
+        weight.assign(np.zeros(weight.shape))
+    attention.continuation.assign([20.0, 0.0])
+    states, memory = normal(1, 4, WIDTH), normal(1, 7, WIDTH, seed=1)
+    copies = attention(states, tokens, memory=attention.memory(source, memory), may_attend=padding_mask(source))
+    copied = np.exp(numpy(with_copies(np.full((1, 4, VOCABULARY), -9.0), copies))[0]) * 2 - 1 / VOCABULARY
+    assert_close(copied[0, [5, 6, 7, 8, 9]], np.array([1, 2, 1, 1, 1]) / 6)
+    assert_close(copied[1, [7, 9]], [0.5, 0.5])  # 7 and 9 follow 6
+    assert_close(copied[2, 8], 1.0)
+    assert_close(copied[3, [7, 9]], [0.5, 0.5])
+
+
 def test_padding_and_the_end_of_the_source_are_not_copied(attention: CopyAttention) -> None:
     states, memory, source, logits = example()
-    copies = attention(states, memory=attention.memory(source, memory), may_attend=padding_mask(source))
+    copies = attention(states, TOKENS, memory=attention.memory(source, memory), may_attend=padding_mask(source))
     found = numpy(with_copies(logits, copies))
     generated = np.log(softmax(logits)) + numpy(copies.log_gate)[:, :, None]
     assert_close(found[:, :, [PAD, EOS]], generated[:, :, [PAD, EOS]])
@@ -181,14 +209,14 @@ def test_the_model_mixes_the_decoders_output_with_copies(model: Transformer) -> 
     states, logits = without.states({"source": source, "target": target}), call(without, source, target)
     memory, _ = without.encode(source)
     assert model.copy_attention
-    expected = dense_mixture(model.copy_attention, states, memory, source, logits)
+    expected = dense_mixture(model.copy_attention, states, memory, source, logits, tokens=target)
     assert_close(call(model, source, target), numpy(expected))
 
 
 def test_a_model_that_does_not_copy_has_the_same_weights_except_for_copying() -> None:
     paths = [weight.path.split("/", 1)[1] for weight in Transformer(COPYING).weights]
     without = [weight.path.split("/", 1)[1] for weight in Transformer(replace(COPYING, copying=False)).weights]
-    added = ("query/kernel", "key/kernel", "gate/kernel", "gate/bias", "vote/kernel")
+    added = ("continuation", "query/kernel", "key/kernel", "gate/kernel", "gate/bias", "vote/kernel")
     assert paths == [*without, *(f"copy_attention/{name}" for name in added)]
 
 
@@ -254,7 +282,7 @@ def test_a_packed_pair_copies_only_from_its_own_source(attention: CopyAttention)
     states, memory, source, logits = example()
     source_segments = np.where(source != PAD, np.arange(SOURCE) // 6 + 1, 0)
     may_attend = segment_mask(np.tile([1, 2, 2, 1, 2], (BATCH, 1)), source_segments)
-    copies = attention(states, memory=attention.memory(source, memory), may_attend=may_attend)
+    copies = attention(states, TOKENS, memory=attention.memory(source, memory), may_attend=may_attend)
     expected = dense_mixture(attention, states, memory, source, logits, may_attend=numpy(may_attend)[:, 0] > 0)
     assert_close(with_copies(logits, copies), numpy(expected))
 

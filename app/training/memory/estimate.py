@@ -108,8 +108,8 @@ def parameter_count(model: TransformerConfig) -> int:
     decoder = model.decoder_layers * (attentions * (attention_biases + norm) + biases + norm)
     final_norms = stacks * norm if model.normalization == "pre" else 0
     table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
-    gate_bias = 1 if model.copying else 0
-    return table + encoder + decoder + final_norms + gate_bias + hidden_matrices(model)
+    of_copying = 1 + 2 if model.copying else 0  # the bias of the gate, and the continuation
+    return table + encoder + decoder + final_norms + of_copying + hidden_matrices(model)
 
 
 def hidden_matrices(model: TransformerConfig) -> int:

@@ -231,6 +231,23 @@ def test_a_missing_weight_is_named(tmp_path: Path) -> None:
         Checkpoint.open(path).load_weights(model)
 
 
+def test_a_weight_that_earlier_versions_did_not_have_is_0(
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizer = trained(1)
+    path = folder.save(1, model, optimizer, {})
+    weights = Checkpoint.open(path).weights()
+    del weights["dense/bias"]
+    np.savez(path / "weights.npz", **weights)  # type: ignore[arg-type]
+    monkeypatch.setattr(checkpoints, "ADDED", ("dense/bias",))
+    other, other_optimizer = trained(2)
+    Checkpoint(path, 1, {}).load_weights(other)
+    assert not np.any(other.dense.bias)
+    np.testing.assert_array_equal(other.dense.kernel, model.dense.kernel)
+    with pytest.raises(UserError, match="was written before models had dense/bias; it can be used, but its training"):
+        Checkpoint(path, 1, {}).restore(other, other_optimizer)
+
+
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stopped"]
 )
