@@ -16,7 +16,8 @@ from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.trees.drawing import drawn
 from keras_nmt.pipelines.trees.linearization import WORD, linearize, tree_of
-from keras_nmt.pipelines.trees.pieces import WORD_PIECE, is_tag, piece_of, tag_piece
+from keras_nmt.pipelines.trees.pieces import WORD_PIECE, is_tag, piece_of, rest_labels, tag_piece
+from keras_nmt.pipelines.trees.rests import with_rests
 from keras_nmt.pipelines.trees.tree import Tree, TreeError, normal_form, parse_tree
 from keras_nmt.pipelines.trees.words import ptb_words
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -41,7 +42,7 @@ class TreeRecipe(Recipe):
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
         """Returns the pieces of all actions of the trees: `<XX>`, the tags, and the brackets."""
-        trees = [linearize(parse_tree(tree)) for _, tree in pairs]
+        trees = [linearize(with_rests(parse_tree(tree))) for _, tree in pairs]
         tags = sorted({tag for tree in trees for tag in tree.tags} - {WORD})
         labels = sorted({action[1:] for tree in trees for action in tree.actions if action[0] == "("})
         brackets = [piece_of(f"{bracket}{label}") for label in labels for bracket in "()"]
@@ -54,10 +55,11 @@ class TreeRecipe(Recipe):
     def encode(self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair]) -> list[IdPair]:
         """Returns the token ids of the words and of the actions of each tree."""
         word = processor.piece_to_id(WORD_PIECE)
+        rests = rest_labels(processor.id_to_piece(number) for number in range(processor.get_piece_size()))
         encoded: list[IdPair] = []
         for source, tree in pairs:
             words = processor.encode(source.split(), num_threads=1)
-            actions = [_action_id(processor, piece) for piece in action_pieces(parse_tree(tree))]
+            actions = [_action_id(processor, piece) for piece in action_pieces(with_rests(parse_tree(tree), rests))]
             encoded.append(([token for pieces in words for token in (word, *pieces)] + [EOS], [*actions, EOS]))
         return encoded
 

@@ -1,9 +1,13 @@
 """The pieces of a vocabulary that stand for the actions of trees.
 
-`<(NP>` and `<)NP>` open and close a constituent. `<XX>` reads a word, and `<XX:NN>` reads a word with the tag NN.
+`<(NP>` and `<)NP>` open and close a constituent, `<(NP+>` and `<)NP+>` the rest of a larger one (see `with_rests`).
+`<XX>` reads a word, and `<XX:NN>` reads a word with the tag NN.
 """
 
+from collections.abc import Iterable
+
 from keras_nmt.pipelines.trees.linearization import WORD
+from keras_nmt.pipelines.trees.rests import REST
 
 WORD_PIECE = f"<{WORD}>"
 _OPENING = "<("
@@ -38,3 +42,14 @@ def is_opening(piece: str) -> bool:
 def closing_piece(opening: str) -> str:
     """Returns the piece that closes the constituent that the piece `opening` opens."""
     return f"<){opening[len(_OPENING) :]}"
+
+
+def rest_labels(pieces: Iterable[str]) -> frozenset[str]:
+    """Returns the labels whose constituents have rests in a vocabulary: NP, if there is a piece `<(NP+>`."""
+    end = f"{REST}>"
+    return frozenset(piece[len(_OPENING) : -len(end)] for piece in pieces if is_opening(piece) and piece.endswith(end))
+
+
+def larger_piece(opening: str) -> str | None:
+    """Returns the piece `<(NP>` for `<(NP+>`, which opens the rest of a larger NP; None for a piece without a +."""
+    return f"{opening[: -len(REST) - 1]}>" if opening.endswith(f"{REST}>") else None

@@ -118,7 +118,8 @@ def normal_form(tree: Tree) -> Tree | None:
     """Applies the usual conventions of parsing to a tree as it is in a treebank.
 
     Empty elements (`-NONE-`) are removed, with the constituents that have no word without them. Function tags and
-    indices are cut from labels and tags: `NP-SBJ-1` and `NP=2` become `NP`, while `-LRB-` stays as it is. The root is
+    indices are cut from labels and tags: `NP-SBJ-1` and `NP=2` become `NP`, while `-LRB-` stays as it is. So is a + at
+    the end of a label, which `with_rests` gives another meaning. The root is
     `TOP`: in place of `ROOT`, `S1` or an empty label, or around any other constituent.
 
     Returns:
@@ -127,7 +128,7 @@ def normal_form(tree: Tree) -> Tree | None:
     open_nodes: list[tuple[str, list[Tree | Leaf]]] = [("", [])]
     for node in tree.walk():
         if isinstance(node, Tree):
-            open_nodes.append((_without_function(node.label), []))
+            open_nodes.append((_without_function(node.label).rstrip("+"), []))
         elif isinstance(node, End):
             label, children = open_nodes.pop()
             if children:

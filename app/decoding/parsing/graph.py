@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search
 from keras_nmt.app.decoding.signatures import Signatures, parser_signatures
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.pipelines.trees.pieces import closing_piece, is_opening, is_word
+from keras_nmt.pipelines.trees.pieces import closing_piece, is_opening, is_word, larger_piece
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import UNK
 
@@ -65,4 +65,5 @@ def tree_symbols(vocabulary: AnyVocabulary) -> TreeSymbols:
         [number for number, piece in enumerate(pieces) if is_word(piece)],
         [*map(pieces.index, opens)],
         [pieces.index(closing_piece(piece)) for piece in opens],
+        [pieces.index(closing_piece(larger)) if (larger := larger_piece(piece)) in pieces else 0 for piece in opens],
     )

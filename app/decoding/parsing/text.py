@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
 from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.parsing.rests import repetitions, with_rests
 from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one
 from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.texts import TranslatedTexts
 from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.app.decoding.whole_texts import WholeTextCutter, whole_pairs
-from keras_nmt.pipelines.trees.pieces import WORD_PIECE
+from keras_nmt.pipelines.trees.pieces import WORD_PIECE, rest_labels
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import UNK
 
@@ -66,12 +67,14 @@ def tree_pairs(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPie
     Args:
         cutter: The cutter of the parser.
         texts: string [N], the words of each text, separated by spaces.
-        targets: string [N], the pieces of the actions of each tree, separated by spaces. A tag that the
+        targets: string [N], the pieces of the actions of each tree, without rests, separated by spaces. A tag that the
             vocabulary does not have becomes `<XX>`, and another unknown piece UNK.
     """
     marks = [(number, piece) for number, piece in enumerate(cutter.vocabulary.pieces()) if piece[:1] == "<"]
     ids, known = tf.constant([number for number, _ in marks]), tf.constant([piece for _, piece in marks])
     pieces = tf.strings.split(at_least_one(targets))
+    if rests := rest_labels(cutter.vocabulary.pieces()):
+        pieces = tf.strings.split(with_rests(pieces.to_tensor(""), rests))
     matches = pieces.values[:, tf.newaxis] == known  # [pieces, marks]
     word = tf.gather(ids, tf.argmax(known == WORD_PIECE))
     others = tf.where(tf.strings.regex_full_match(pieces.values, "<XX:.*>"), word, UNK)
@@ -87,6 +90,8 @@ def no_warnings(_sources: tf.Tensor, _source_tokens: tf.Tensor, outputs: tf.Tens
 
 def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
     """Writes actions as trees in one line.
+
+    Rests (see `pipelines.trees.rests`) are written as the larger constituents that they stand for.
 
     Example: the words "It works" and the pieces `<(S>`, `<XX:PRP>`, `<XX>`, `<)S>`, `</s>` give
     `(TOP (S (PRP It) (XX works)))`.
@@ -109,9 +114,15 @@ def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
     tags = tf.strings.regex_replace(pieces, "^<(?:XX:)?(.*)>$", r"\1")
     leaves = tf.strings.join([" (", tags, " ", tf.gather(words, number, batch_dims=1), ")"])
     opens = tf.strings.regex_replace(pieces, r"^<\((.*)>$", r" (\1")
-    is_close = tf.strings.regex_full_match(pieces, r"<\).*>")
-    parts = tf.where(is_word, leaves, tf.where(is_close, ")", tf.where(pieces == "</s>", "", opens)))
-    trees = tf.strings.reduce_join(parts, axis=2)
+    is_close = tf.strings.regex_full_match(pieces, r"<\).*>|<\(.*\+>")  # a rest begins where the smaller bracket ends
+    is_nothing = tf.strings.regex_full_match(pieces, r"</s>|<\).*\+>")
+    parts = tf.where(is_word, leaves, tf.where(is_nothing, "", tf.where(is_close, ")", opens)))
+    shape, length = tf.shape(pieces)[:2], tf.shape(pieces)[2]
+    rows = tf.reduce_prod(shape)
+    counts = tf.reshape(repetitions(tf.reshape(pieces, [rows, length])), [-1])
+    owners = tf.repeat(tf.repeat(tf.range(rows), length), counts)
+    trees = tf.strings.unsorted_segment_join(tf.repeat(tf.reshape(parts, [-1]), counts), owners, rows)
+    trees = tf.reshape(trees, shape)
     has_top = tf.strings.regex_full_match(trees, r" \(TOP .*")
     whole = tf.where(has_top, tf.strings.regex_replace(trees, "^ ", ""), tf.strings.join(["(TOP", trees, ")"]))
     return tf.where(trees == "", "", whole)

@@ -31,6 +31,7 @@ class TreeSymbols(NamedTuple):
     words: Sequence[int]  # W ids, at least one; each reads the next word, with a tag or without
     opens: Sequence[int]  # L ids, opens a bracket with each label
     closes: Sequence[int]  # L ids, closes a bracket with each label, in the order of `opens`
+    larger: Sequence[int] = ()  # L ids, closes the bracket that each label is a rest of (`with_rests`); 0 if none
 
 
 class TreeProgress(NamedTuple):
@@ -131,7 +132,8 @@ class TreeSearch(BeamSearch):
         super().__init__(self.counting_step, settings, length_limits=length_limits, prefixes=no_prefixes)
         self.step_of_model = step
         self.max_opens = max_opens
-        self.words, self.opens, closes = (np.array(ids, np.int32) for ids in symbols)
+        self.words, self.opens, closes, larger = (np.array(ids, np.int32) for ids in symbols)
+        self.larger = larger if larger.size else np.zeros_like(self.opens)
         # For each id up to the largest action: 1 for a word; +1 for an opening bracket, -1 for a closing one; and the
         # closing bracket of an opening one.
         effects = np.zeros([1 + max(EOS, *self.words, *self.opens, *closes), 3], np.int32)
@@ -178,6 +180,9 @@ class TreeSearch(BeamSearch):
         of_kinds = tf.split(values, [self.opens.size, self.words.size, 1, 1], axis=1)
         is_allowed = self.allowed(state, progress)
         allowed = [tf.where(may[:, tf.newaxis], own, IMPOSSIBLE) for may, own in zip(is_allowed, of_kinds, strict=True)]
+        may_rest = (progress.opened == 0) & (progress.depth > 0)
+        fits_larger = (self.larger == 0) | ((self.larger == closing) & may_rest[:, tf.newaxis])  # [B * K, L]
+        allowed[0] = tf.where(fits_larger, allowed[0], IMPOSSIBLE)
         return Scored(logits, exact_log_normalizers(logits), TopK(tf.concat(allowed, axis=1), tokens))
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,9 +68,9 @@ class Given(NamedTuple):
 class TreeModule(tf.Module):
     """A search whose sizes are known only when it runs."""
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, larger: Sequence[int] = ()) -> None:
         super().__init__()
-        self.symbols = TreeSymbols([WORD, TAG], OPENS[:labels], CLOSES[:labels])
+        self.symbols = TreeSymbols([WORD, TAG], OPENS[:labels], CLOSES[:labels], larger)
 
     @tf.function(input_signature=[Given(ids, ids, ids, whole, whole, whole, number, ids, number)], autograph=False)
     def search(self, given: Given) -> dict[str, tf.Tensor]:
@@ -89,6 +90,7 @@ class TreeModule(tf.Module):
 
 
 MODULE, TWO_LABELS = TreeModule(3), TreeModule(2)
+WITH_RESTS = TreeModule(3, larger=(0, CLOSES[0], 0))  # the second label is the rest of the first
 
 
 def search(*sentences: Sequence[int], module: Any = MODULE, **options: Any) -> Hypotheses:
@@ -268,3 +270,28 @@ def test_the_search_survives_a_saved_model(tmp_path: Path) -> None:
 
 def test_no_sentences_give_no_trees() -> None:
     assert search([], [], []).tokens.shape[0] == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(words=counts, seed=seeds, beam_size=beam_sizes, options=options)
+def test_a_rest_is_behind_something_in_its_larger_constituent(
+    words: list[int], seed: int, beam_size: int, options: dict[str, Any]
+) -> None:
+    own_seeds = [(seed + i) % NODES for i in range(len(words))]
+    limits = [4 * count + 9 for count in words]
+    found = search(own_seeds, words, limits, module=WITH_RESTS, beam_size=beam_size, hypotheses=beam_size, **options)
+    for sentence, count in enumerate(words):
+        for tree in trees_of(found, sentence):
+            assert is_tree(tree, count, options["max_opens"])
+            open_brackets: list[int] = []
+            for before, token in pairwise((EOS, *tree)):
+                if token == OPENS[1]:
+                    assert open_brackets[-1:] == [OPENS[0]]
+                    assert before not in OPENS
+                open_brackets = [*open_brackets, token] if token in OPENS else open_brackets
+                open_brackets = open_brackets[:-1] if token in CLOSES else open_brackets
+
+
+def test_rests_are_found() -> None:
+    found = search([3, 4, 5], [6, 6, 6], [30, 30, 30], module=WITH_RESTS, liked=[OPENS[1]], weight=9.0)
+    assert any(OPENS[1] in tree for sentence in range(3) for tree in trees_of(found, sentence))
