@@ -17,7 +17,7 @@ from keras_nmt.app.inside.examples import example_of
 from keras_nmt.app.inside.history import dev_by_step, loss_by_step
 from keras_nmt.app.inside.step import Example, StepFigures, take_step
 from keras_nmt.app.models.loading import RunModel
-from keras_nmt.app.runs.checkpoints import IMPORTED, Arrays, assign_weights, training_state
+from keras_nmt.app.runs.checkpoints import IMPORTED, Arrays, assign_weights, check_resumable, training_state
 from keras_nmt.app.training.building import trainer_for
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.app.training.trainer import Trainer
@@ -154,6 +154,7 @@ class InspectedRun:
                 variable.assign(value)
             optimizer.iterations.assign(step)
             return
+        check_resumable(self.transformer, self.checkpoints.weights(step), self.run.path)
         for name, variable in training_state(self.transformer, optimizer).items():
             if not name.startswith("seed"):  # seeds are for dropout
                 variable.assign(state[name])

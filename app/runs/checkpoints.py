@@ -108,12 +108,7 @@ class Checkpoint:
             UserError: The model has other weights, or the checkpoint was written before the model had all of them.
         """
         weights = self.weights()
-        for weight in model.weights:
-            if weight.path.endswith(ADDED) and weight.path not in weights:
-                raise UserError(
-                    f"{self.path} was written before models had {weight.path}; it can be used, but its training cannot "
-                    "be resumed; start another run with warm_start"
-                )
+        check_resumable(model, weights, self.path)
         assign_weights(model, weights, self.path)
         arrays = read_arrays(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():
@@ -209,6 +204,19 @@ def training_state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[st
         "weight": model.trainable_variables if optimizer.averages else [],
     }
     return {f"{kind}/{i:04d}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
+
+
+def check_resumable(model: keras.Model, arrays: Arrays, origin: Path) -> None:
+    """Raises a `UserError` if a checkpoint was written before the model had all its weights; see `assign_weights`.
+
+    Such a checkpoint has the optimizer's variables of fewer weights.
+    """
+    for weight in model.weights:
+        if weight.path.endswith(ADDED) and weight.path not in arrays:
+            raise UserError(
+                f"{origin} was written before models had {weight.path}; it can be used, but its training cannot be "
+                "resumed; start another run with warm_start"
+            )
 
 
 def assign_weights(model: keras.Model, arrays: Arrays, origin: Path) -> None:

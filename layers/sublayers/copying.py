@@ -5,8 +5,8 @@ sum of a copy attention over the source positions that hold the token, and the g
 
 A name or a number is several tokens, which are copied one after another. So a source position gets a higher score if
 the token before it is the last token of the target, and the gate can depend on this too: two learned numbers, which are
-0 at first. Without them, the decoder must first learn to find the position after the one it has copied. Gu et al. 2016
-(CopyNet) tell their decoder this position instead.
+0 at first. Without them, the decoder must first learn to find the position after the one it has copied. CopyNet (Gu et
+al. 2016) gives its decoder the encoder's output at the copied position instead.
 
 The copy attention is an attention of its own, with one head, from the decoder's output to the encoder's. The paper uses
 its only cross-attention. A Transformer has several layers and heads of it, which have other work to do, and a cache for

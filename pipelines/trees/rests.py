@@ -4,14 +4,14 @@ In (NP (NP the cat) (PP on the mat)), both brackets open before the first word, 
 tells that there is an outer one. So what follows becomes the last child of the inner NP, in a constituent with the
 label NP+, the rest of a larger NP: (NP the cat (NP+ (PP on the mat))). The rest of a third NP around the two follows
 the first rest. This is a left-corner transform (Rosenkrantz and Lewis 1970; Johnson 1998) of those constituents alone
-whose first child has their label.
+whose first child has their label, and which have more children.
 """
 
 from collections.abc import Collection
 
 from keras_nmt.pipelines.trees.tree import Leaf, Tree
 
-REST = "+"  # what follows the label of a constituent in the label of a rest of a larger one; no other label ends in it
+REST = "+"  # ends the label of a rest; `normal_form` cuts it from other labels
 
 
 def with_rests(tree: Tree, labels: Collection[str] | None = None) -> Tree:

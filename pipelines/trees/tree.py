@@ -118,9 +118,9 @@ def normal_form(tree: Tree) -> Tree | None:
     """Applies the usual conventions of parsing to a tree as it is in a treebank.
 
     Empty elements (`-NONE-`) are removed, with the constituents that have no word without them. Function tags and
-    indices are cut from labels and tags: `NP-SBJ-1` and `NP=2` become `NP`, while `-LRB-` stays as it is. So is a + at
-    the end of a label, which `with_rests` gives another meaning. The root is
-    `TOP`: in place of `ROOT`, `S1` or an empty label, or around any other constituent.
+    indices are cut from labels and tags: `NP-SBJ-1` and `NP=2` become `NP`, while `-LRB-` stays as it is. A + at the
+    end of a label is cut too, because `with_rests` gives it a meaning. The root is `TOP`: in place of `ROOT`, `S1` or
+    an empty label, or around any other constituent.
 
     Returns:
         The tree, or None if it has no word.
@@ -128,7 +128,7 @@ def normal_form(tree: Tree) -> Tree | None:
     open_nodes: list[tuple[str, list[Tree | Leaf]]] = [("", [])]
     for node in tree.walk():
         if isinstance(node, Tree):
-            open_nodes.append((_without_function(node.label).rstrip("+"), []))
+            open_nodes.append((_without_plus(_without_function(node.label)), []))
         elif isinstance(node, End):
             label, children = open_nodes.pop()
             if children:
@@ -146,6 +146,10 @@ def with_top(node: Tree | Leaf) -> Tree:
 
 def _without_function(label: str) -> str:
     return label if label[:1] in ("-", "=") else re.split("[-=]", label, maxsplit=1)[0]
+
+
+def _without_plus(label: str) -> str:
+    return label.rstrip("+") or label
 
 
 class _Builder:

@@ -53,7 +53,7 @@ class BeamCache(NamedTuple):
         is_used = tf.cast(tf.reduce_any(history, axis=1), tf.float32)  # [B, U * K]
         most = tf.cast(tf.reduce_max(tf.reduce_sum(is_used, axis=1)), tf.int32)
         kept = tf.minimum(-(-most // (room * beams)) * room * beams, slots)
-        places = tf.math.top_k(is_used, kept).indices  # [B, kept], those that are used first
+        places = tf.math.top_k(is_used, kept).indices  # [B, kept]; the used slots come first
 
         def of_layer(values: tf.Tensor) -> tf.Tensor:
             sentences, heads, width = tf.shape(values)[0], values.shape[1], tf.shape(values)[3] // beams

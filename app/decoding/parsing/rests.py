@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_nmt.pipelines.trees.rests import REST
 
+_END = rf"\{REST}>"  # of the piece of a rest
+
 
 class Brackets(NamedTuple):
     """The brackets in M rows of pieces."""
@@ -26,9 +28,9 @@ class Brackets(NamedTuple):
         return cls(opens, closes, tf.cumsum(tf.cast(opens, tf.int32) - tf.cast(closes, tf.int32), axis=1))
 
     def last_opening(self, depths: tf.Tensor) -> tf.Tensor:
-        """Returns the last position before each one, at which a bracket opened to a depth: int32 [M, T]; 0 if none.
+        """Returns for each position the last earlier opening bracket after which the depth is that in `depths`.
 
-        `depths`, int32 [M, T], are the depths that are looked for.
+        `depths` and the result are int32 [M, T]; 0 if there is no such bracket.
         """
         places = tf.range(tf.shape(depths)[1])
         is_found = self.opens[:, tf.newaxis] & (self.depths[:, tf.newaxis] == depths[:, :, tf.newaxis])
@@ -36,16 +38,36 @@ class Brackets(NamedTuple):
         return tf.reduce_max(tf.where(is_found, places, 0), axis=2)
 
 
-def repetitions(pieces: tf.Tensor) -> tf.Tensor:
-    """Returns how many brackets each piece opens in the tree without rests: int32 [M, T], 1 for any other piece.
+class Rests(NamedTuple):
+    """The rests in M rows of pieces. A rest is the child of a constituent with the label before its +."""
+
+    opens: tf.Tensor  # bool [M, T], where a rest opens
+    closes: tf.Tensor  # bool [M, T], where a rest closes
+    constituents: tf.Tensor  # int32 [M, T], the number of constituents that a piece opens without rests; else 1
+
+
+def rests_in(pieces: tf.Tensor) -> Rests:
+    """Finds the rests in pieces, string [M, T].
 
     A constituent with n rests is n + 1 constituents, each the first child of the next.
     """
-    brackets = Brackets.of(pieces)
-    is_rest = brackets.opens & tf.strings.regex_full_match(pieces, rf".*\{REST}>")
-    larger = brackets.last_opening(brackets.depths - 1)
-    rows = tf.range(tf.shape(pieces)[0])[:, tf.newaxis] + tf.zeros_like(larger)
-    return tf.tensor_scatter_nd_add(tf.ones_like(larger), tf.stack([rows, larger], axis=2), tf.cast(is_rest, tf.int32))
+
+    def none() -> Rests:
+        no = tf.zeros_like(pieces, tf.bool)
+        return Rests(no, no, tf.ones_like(pieces, tf.int32))
+
+    def found() -> Rests:
+        brackets = Brackets.of(pieces)
+        larger = brackets.last_opening(brackets.depths - 1)  # of an opening bracket: the bracket around it
+        around = tf.gather(pieces, larger, batch_dims=1)
+        opens = brackets.opens & is_named & (around == tf.strings.regex_replace(pieces, _END, ">"))
+        closes = brackets.closes & tf.gather(opens, brackets.last_opening(brackets.depths + 1), batch_dims=1)
+        rows = tf.range(tf.shape(pieces)[0])[:, tf.newaxis] + tf.zeros_like(larger)
+        places = tf.stack([rows, larger], axis=2)
+        return Rests(opens, closes, tf.tensor_scatter_nd_add(tf.ones_like(larger), places, tf.cast(opens, tf.int32)))
+
+    is_named = tf.strings.regex_full_match(pieces, rf".*{_END}")
+    return Rests(*tf.cond(tf.reduce_any(is_named), found, none))
 
 
 def with_rests(pieces: tf.Tensor, labels: Collection[str]) -> tf.Tensor:

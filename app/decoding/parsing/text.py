@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
 from keras_nmt.app.decoding.options import DecodingOptions
-from keras_nmt.app.decoding.parsing.rests import repetitions, with_rests
+from keras_nmt.app.decoding.parsing.rests import rests_in, with_rests
 from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one
 from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.texts import TranslatedTexts
@@ -114,12 +114,14 @@ def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
     tags = tf.strings.regex_replace(pieces, "^<(?:XX:)?(.*)>$", r"\1")
     leaves = tf.strings.join([" (", tags, " ", tf.gather(words, number, batch_dims=1), ")"])
     opens = tf.strings.regex_replace(pieces, r"^<\((.*)>$", r" (\1")
-    is_close = tf.strings.regex_full_match(pieces, r"<\).*>|<\(.*\+>")  # a rest begins where the smaller bracket ends
-    is_nothing = tf.strings.regex_full_match(pieces, r"</s>|<\).*\+>")
-    parts = tf.where(is_word, leaves, tf.where(is_nothing, "", tf.where(is_close, ")", opens)))
+    is_close = tf.strings.regex_full_match(pieces, r"<\).*>")
     shape, length = tf.shape(pieces)[:2], tf.shape(pieces)[2]
     rows = tf.reduce_prod(shape)
-    counts = tf.reshape(repetitions(tf.reshape(pieces, [rows, length])), [-1])
+    rests = rests_in(tf.reshape(pieces, [rows, length]))
+    begins_rest, ends_rest = tf.reshape(rests.opens, tf.shape(pieces)), tf.reshape(rests.closes, tf.shape(pieces))
+    parts = tf.where(is_word, leaves, tf.where(is_close | begins_rest, ")", opens))  # the smaller constituent ends
+    parts = tf.where(ends_rest | (pieces == "</s>"), "", parts)
+    counts = tf.reshape(rests.constituents, [-1])
     owners = tf.repeat(tf.repeat(tf.range(rows), length), counts)
     trees = tf.strings.unsorted_segment_join(tf.repeat(tf.reshape(parts, [-1]), counts), owners, rows)
     trees = tf.reshape(trees, shape)

@@ -26,7 +26,7 @@ MAX_OPENS = 16  # for a model that opens brackets without end; more than trees o
 
 
 class TreeSymbols(NamedTuple):
-    """The ids of the actions; all are different from each other. There are L labels, at least one."""
+    """The ids of the actions; each id is that of one action. There are L labels; at least one is not that of a rest."""
 
     words: Sequence[int]  # W ids, at least one; each reads the next word, with a tag or without
     opens: Sequence[int]  # L ids, opens a bracket with each label
@@ -41,10 +41,12 @@ class TreeProgress(NamedTuple):
     depth: tf.Tensor  # int32 [R], number of open brackets
     opened: tf.Tensor  # int32 [R], number of brackets that were opened since the last word or closing bracket
     closing: tf.Tensor  # int32 [R, D], the ids that close the open brackets, outermost first; then any ids
+    has_rest: tf.Tensor  # bool [R, D], True for an open bracket that has a rest; then any values
 
-    def innermost(self) -> tf.Tensor:
-        """Returns the id that closes the innermost open bracket; any id if no bracket is open: int32 [R]."""
-        return tf.gather(self.closing, tf.maximum(self.depth - 1, 0), batch_dims=1)
+    def innermost(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `closing` and `has_rest` of the innermost open bracket, [R]; any values if no bracket is open."""
+        top = tf.maximum(self.depth - 1, 0)
+        return tf.gather(self.closing, top, batch_dims=1), tf.gather(self.has_rest, top, batch_dims=1)
 
 
 def tree_search(
@@ -94,7 +96,7 @@ def tree_search(
     none = tf.zeros([beams], tf.int32)
     # The placeholder hides the number of columns from the graph, which would not allow it to change.
     stacks = tf.compat.v1.placeholder_with_default(tf.zeros([beams, FEW_BRACKETS], tf.int32), [None, None])
-    progress = TreeProgress(none, none, none, stacks)
+    progress = TreeProgress(none, none, none, stacks, tf.zeros_like(stacks, tf.bool))
     return run(search, SearchState((initial_state.beams, progress), (initial_state.sentences, words)))
 
 
@@ -134,12 +136,15 @@ class TreeSearch(BeamSearch):
         self.max_opens = max_opens
         self.words, self.opens, closes, larger = (np.array(ids, np.int32) for ids in symbols)
         self.larger = larger if larger.size else np.zeros_like(self.opens)
-        # For each id up to the largest action: 1 for a word; +1 for an opening bracket, -1 for a closing one; and the
-        # closing bracket of an opening one.
-        effects = np.zeros([1 + max(EOS, *self.words, *self.opens, *closes), 3], np.int32)
+        self.ends_of_rests = closes[self.larger > 0]
+        self.has_rests = np.where(np.isin(closes, self.larger), closes, EOS)  # EOS closes no bracket
+        # For each id up to the largest action: 1 for a word; +1 for an opening bracket, -1 for a closing one; the
+        # closing bracket of an opening one; and 1 for the closing bracket of a rest.
+        effects = np.zeros([1 + max(EOS, *self.words, *self.opens, *closes), 4], np.int32)
         effects[self.words, 0] = 1
         effects[self.opens, 1], effects[closes, 1] = 1, -1
         effects[self.opens, 2] = closes
+        effects[closes, 3] = self.larger > 0
         self.effects = tf.constant(effects)
 
     def counting_step(
@@ -153,17 +158,20 @@ class TreeSearch(BeamSearch):
 
     def advanced(self, progress: TreeProgress, actions: tf.Tensor) -> TreeProgress:
         """Returns the progress of R hypotheses after one more action of each, int32 [R]."""
-        reads, change, closing = tf.unstack(tf.gather(self.effects, actions), axis=1)
-        opens = change > 0
+        reads, change, closing, ends_rest = tf.unstack(tf.gather(self.effects, actions), axis=1)
+        opens, depth = change > 0, progress.depth + change
         room = tf.shape(progress.closing)[1]
-        missing = tf.where(tf.reduce_max(progress.depth) < room, 0, room)
-        stack = tf.pad(progress.closing, [[0, 0], [0, missing]])
-        is_new = (tf.range(room + missing) == progress.depth[:, tf.newaxis]) & opens[:, tf.newaxis]
+        missing = [[0, 0], [0, tf.where(tf.reduce_max(progress.depth) < room, 0, room)]]
+        stack, has_rest = tf.pad(progress.closing, missing), tf.pad(progress.has_rest, missing)
+        places = tf.range(tf.shape(stack)[1])
+        is_new = (places == progress.depth[:, tf.newaxis]) & opens[:, tf.newaxis]
+        is_around = (places == depth[:, tf.newaxis] - 1) & (ends_rest > 0)[:, tf.newaxis]  # the bracket with the rest
         return TreeProgress(
             words_read=progress.words_read + reads,
-            depth=progress.depth + change,
+            depth=depth,
             opened=tf.where(opens, progress.opened + 1, 0),
             closing=tf.where(is_new, closing[:, tf.newaxis], stack),
+            has_rest=is_around | (has_rest & ~is_new),
         )
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
@@ -173,17 +181,26 @@ class TreeSearch(BeamSearch):
         """
         logits = tf.cast(logits, tf.float32)
         _, progress = state.step_state.beams
-        closing = progress.innermost()[:, tf.newaxis]  # [B * K, 1]
+        closing = progress.innermost()[0][:, tf.newaxis]  # [B * K, 1]
         kinds = [self.opens, self.words, closing, np.array([EOS], np.int32)]
         tokens = tf.concat([tf.zeros_like(closing) + ids for ids in kinds], axis=1)  # [B * K, L + W + 2]
         values = tf.gather(logits, tokens, batch_dims=1)
         of_kinds = tf.split(values, [self.opens.size, self.words.size, 1, 1], axis=1)
         is_allowed = self.allowed(state, progress)
         allowed = [tf.where(may[:, tf.newaxis], own, IMPOSSIBLE) for may, own in zip(is_allowed, of_kinds, strict=True)]
-        may_rest = (progress.opened == 0) & (progress.depth > 0)
-        fits_larger = (self.larger == 0) | ((self.larger == closing) & may_rest[:, tf.newaxis])  # [B * K, L]
-        allowed[0] = tf.where(fits_larger, allowed[0], IMPOSSIBLE)
+        allowed[0] = tf.where(self.allowed_labels(progress), allowed[0], IMPOSSIBLE)
         return Scored(logits, exact_log_normalizers(logits), TopK(tf.concat(allowed, axis=1), tokens))
+
+    def allowed_labels(self, progress: TreeProgress) -> tf.Tensor:
+        """Returns which labels may open so that each tree has one way to be built `with_rests`: bool [B * K, L].
+
+        A rest opens in its larger bracket, which is not empty. Behind a rest, only another one opens. A bracket whose
+        label has rests does not open at the beginning of a bracket with the same label.
+        """
+        closing, has_rest = (values[:, tf.newaxis] for values in progress.innermost())
+        is_open, is_empty = (progress.depth > 0)[:, tf.newaxis], (progress.opened > 0)[:, tf.newaxis]
+        may_open = ~(is_open & (has_rest | (is_empty & (self.has_rests == closing))))
+        return tf.where(self.larger > 0, is_open & ~is_empty & (self.larger == closing), may_open)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the log-probabilities of all actions of each beam, and the actions; both [B * K, L + W + 2].
@@ -211,5 +228,9 @@ class TreeSearch(BeamSearch):
         fits = words_left + depth + 2 <= room  # a new bracket has to be closed, and EOS needs a place too
         is_open, is_last = depth > 0, words_left == 0
         may_open = ~is_last & (progress.opened < self.max_opens) & fits
-        may_close = is_open & (progress.opened == 0) & (is_last | (depth > 1))
-        return may_open, is_open & ~is_last, may_close, ~is_open & is_last
+        closing, has_rest = progress.innermost()
+        ends_rest = tf.reduce_any(closing[:, tf.newaxis] == self.ends_of_rests, axis=1)
+        # Behind a rest in the root, other words need another rest: two brackets more.
+        may_end_rest = is_last | (depth > 2) | (words_left + 4 <= room)
+        may_close = is_open & (progress.opened == 0) & (is_last | (depth > 1)) & (may_end_rest | ~ends_rest)
+        return may_open, is_open & ~is_last & ~has_rest, may_close, ~is_open & is_last

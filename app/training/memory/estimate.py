@@ -21,7 +21,7 @@ precision (4, or 2 with mixed precision):
                  for each pair of positions in packed rows:
                    the masks           2, which separate the sentence pairs
                  for each pair of a target and a source position, if the model copies:
-                   copy attention      40: ten float32 values, from scores to loss
+                   copy attention      48: twelve float32 values, from scores to loss
                  for each pair of two source positions, if the model copies:
                    equal tokens        16
                  needed only for a part of the backward pass:
@@ -86,7 +86,7 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
         source = part.source_length if model.encoder_layers else 0
         row_bytes += 2 * (source**2 + part.target_length * (source + part.target_length))
     if model.copying:
-        row_bytes += 40 * part.target_length * part.source_length + 16 * part.source_length**2
+        row_bytes += 48 * part.target_length * part.source_length + 16 * part.source_length**2
     activations = rows * row_bytes + logits + 16 * table
     return MemoryEstimate(
         weights=(6 if mixed else 4) * parameters,

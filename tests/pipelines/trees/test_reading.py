@@ -35,7 +35,8 @@ def test_a_word_and_its_tag_may_be_on_different_lines() -> None:
 @given(st.lists(trees, max_size=4), st.sampled_from([" ", "\n", " \n  "]))
 def test_every_tree_is_found_in_order(given_trees: list[Tree], space: str) -> None:
     lines = space.join(str(tree).replace(" ", space) for tree in given_trees).split("\n")
-    assume(space != "\n" or lines.count("(TOP") == len(given_trees))  # a root in a line's first column begins a tree
+    roots = [line for line in lines if line in ("(TOP", "(ROOT", "(S1")]
+    assume(space != "\n" or len(roots) == len(given_trees))  # a root in a line's first column begins a tree
     assert list(read_trees(lines)) == given_trees
 
 

@@ -70,6 +70,7 @@ def test_a_deep_tree_is_rewritten_without_recursion() -> None:
 def test_a_plus_at_the_end_of_a_label_is_cut() -> None:
     tree = normal_form(parse_tree("(TOP (S+VP+ (NP++ (N+ a))))"))
     assert str(tree) == "(TOP (S+VP (NP (N+ a))))"
+    assert str(normal_form(parse_tree("(TOP (+ (A a)))"))) == "(TOP (+ (A a)))"
 
 
 def test_the_pieces_of_rests() -> None:

@@ -44,3 +44,9 @@ def test_rests_are_written_as_larger_constituents(trees: list[Tree]) -> None:
 def test_no_tree_is_written_for_no_actions() -> None:
     found = bracketed(tf.constant(["", "a"]), padded([["</s>"], ["<(NP>", "<XX:N>", "<)NP>", "</s>"]])[:, tf.newaxis])
     assert found.numpy().tolist() == [[b""], [b"(TOP (NP (N a)))"]]
+
+
+def test_a_label_with_a_plus_in_another_constituent_is_no_rest() -> None:
+    pieces = padded([["<(S>", "<XX:A>", "<(V+>", "<XX:B>", "<)V+>", "<)S>"], ["<(V+>", "<XX:A>", "<)V+>"]])
+    found = bracketed(tf.constant(["a b", "a"]), pieces[:, tf.newaxis])
+    assert found.numpy().tolist() == [[b"(TOP (S (A a) (V+ (B b))))"], [b"(TOP (V+ (A a)))"]]

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState
 from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_length_limit, tree_search
+from keras_nmt.pipelines.trees.linearization import linearize, tree_of
+from keras_nmt.pipelines.trees.rests import with_rests
+from keras_nmt.pipelines.trees.tree import Tree
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 from tests.oracles.exhaustive_search import length_penalty
+from tests.oracles.rests import without_rests
 
 WORD, TAG, OPENS, CLOSES = 9, 8, (4, 12, 7), (6, 5, 10)
 VOCABULARY = 14  # ids 11 and 13 are no actions
@@ -272,24 +276,48 @@ def test_no_sentences_give_no_trees() -> None:
     assert search([], [], []).tokens.shape[0] == 0
 
 
+NAMES = {OPENS[0]: "(a", OPENS[1]: "(a+", OPENS[2]: "(b", CLOSES[0]: ")a", CLOSES[1]: ")a+", CLOSES[2]: ")b"}
+
+
+def built(tokens: Sequence[int]) -> Tree:
+    """Returns the tree of the actions, in which the second label is the rest of the first."""
+    actions = [NAMES.get(token, "XX") for token in tokens if token != EOS]
+    words = actions.count("XX")
+    return tree_of(["w"] * words, actions, ["A" if token == WORD else "B" for token in tokens if token in (WORD, TAG)])
+
+
+def tokens_of(tree: Tree) -> tuple[int, ...]:
+    """Returns the actions of a tree, the inverse of `built`."""
+    linear, ids = linearize(tree), {name: token for token, name in NAMES.items()}
+    words = (WORD if tag == "A" else TAG for tag in linear.tags)
+    return (*(next(words) if action == "XX" else ids[action] for action in linear.actions), EOS)
+
+
 @settings(max_examples=25, deadline=None)
-@given(words=counts, seed=seeds, beam_size=beam_sizes, options=options)
-def test_a_rest_is_behind_something_in_its_larger_constituent(
-    words: list[int], seed: int, beam_size: int, options: dict[str, Any]
+@given(words=counts, seed=seeds, beam_size=beam_sizes, extra=st.integers(-9, 9), options=options)
+def test_each_tree_with_rests_is_found_once(
+    words: list[int], seed: int, beam_size: int, extra: int, options: dict[str, Any]
 ) -> None:
     own_seeds = [(seed + i) % NODES for i in range(len(words))]
-    limits = [4 * count + 9 for count in words]
+    limits = [4 * count + extra for count in words]
     found = search(own_seeds, words, limits, module=WITH_RESTS, beam_size=beam_size, hypotheses=beam_size, **options)
     for sentence, count in enumerate(words):
-        for tree in trees_of(found, sentence):
+        trees = trees_of(found, sentence)
+        assert len(trees) >= 1
+        for tree in trees:
             assert is_tree(tree, count, options["max_opens"])
-            open_brackets: list[int] = []
-            for before, token in pairwise((EOS, *tree)):
-                if token == OPENS[1]:
-                    assert open_brackets[-1:] == [OPENS[0]]
-                    assert before not in OPENS
-                open_brackets = [*open_brackets, token] if token in OPENS else open_brackets
-                open_brackets = open_brackets[:-1] if token in CLOSES else open_brackets
+            assert not count or tokens_of(with_rests(without_rests(built(tree)), {"a"})) == tree
+        assert len({without_rests(built(tree)) for tree in trees if count}) == (len(trees) if count else 0)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=seeds, limit=st.integers(5, 10))
+def test_a_beam_wide_enough_finds_the_best_of_all_trees_with_rests(seed: int, limit: int) -> None:
+    every = {tokens_of(with_rests(built(tree), {"a"})) for tree in constituents(2, limit - 1, labels=(0, 2))}
+    every = {tree for tree in every if (OPENS[0], OPENS[0]) not in pairwise(tree)}  # not rewritten, and never found
+    scored = sorted(((log_probability(seed, tree), tree) for tree in every), reverse=True)
+    found = search([seed], [2], [limit], module=WITH_RESTS, beam_size=400, hypotheses=5, alpha=0.0, max_opens=9)
+    assert trees_of(found, 0) == [tree for _, tree in scored[:5]]
 
 
 def test_rests_are_found() -> None:

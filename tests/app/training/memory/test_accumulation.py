@@ -115,7 +115,7 @@ def test_settings_that_need_more_memory_raise_the_estimate(more: dict[str, dict[
 def test_copying_adds_the_pairs_of_positions_of_each_row() -> None:
     copying = Configuration(replace(MODEL, copying=True), TRAINING, DecodingOptions())
     more, less = (estimate_memory(of, SHAPE, replicas=1, parts=1).activations for of in (copying, configured()))
-    assert more - less == pytest.approx(1.1 * 64 * (40 * 37 * 31 + 16 * 31 * 31), abs=1)
+    assert more - less == pytest.approx(1.1 * 64 * (48 * 37 * 31 + 16 * 31 * 31), abs=1)
 
 
 def test_two_devices_or_two_parts_halve_the_activations() -> None:
