@@ -235,6 +235,25 @@ def test_a_tree_is_drawn(page: Page, trees: Outputs) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["Parse", "Summarize"])
+def test_axe_finds_nothing_in_any_chapter_of_another_task(page: Page, server: Running, task: str) -> None:
+    page.locator("#task").select_option(label=task)
+    page.evaluate("location.hash = '#inside/overview?text=It+rains+today.'")
+    titles: list[str] = []
+    while (title := page.locator("#chapter h2").text_content()) not in titles:
+        titles.append(title or "")
+        for part in page.locator(".live").all():
+            expect(part).to_have_attribute("aria-busy", "false")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            found = Axe().run(page, options={"resultTypes": ["violations"]})
+            assert found.response["violations"] == [], (title, theme)
+        page.keyboard.press("]")
+    assert len(titles) > 10
+
+
 DRAW = """async (text) => {
     const { drawTree } = await import("./page/tree.js");
     const outline = (list) => [...list.children].map((item) => item.className === "leaf"
