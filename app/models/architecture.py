@@ -21,6 +21,7 @@ class Architecture:
     vocabulary_size: int
     normalization: str
     activation: str
+    word_token: int
     copying: bool
     parameters: int
 

@@ -51,7 +51,7 @@ def test_the_answer_is_that_of_the_signature(overview: dict[str, Any], export: A
     description = json.loads((export / "1" / "assets.extra" / "nmt.json").read_text())
     assert overview["search"] == {name: description["decoding"][name] for name in ("beam_size", "length_penalty")}
     names = ("encoder_layers", "decoder_layers", "heads", "model_width", "inner_width", "vocabulary_size")
-    names = (*names, "normalization", "activation", "copying")
+    names = (*names, "normalization", "activation", "word_token", "copying")
     expected = {"task": "translation", "parameters": description["parameters"]}
     assert overview["model"] == {**expected, **{name: description["model"][name] for name in names}}
 

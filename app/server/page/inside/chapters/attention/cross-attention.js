@@ -9,6 +9,9 @@ const WORDS = "Here the queries come from the decoder, and the keys and values f
 const ANSWER = "It keeps no pointer. At each step, the query of the new position is compared anew with the keys of all source " +
   "tokens, so the attention can stay, move on or go back. The query depends on what has been written, because it comes out of " +
   "the self-attention.";
+const TOLD = "It is told. What a parser reads is known, so the mean of the encoder's output over the next word that it has not " +
+  "read is added to the decoder's input at each step, beside the token and its position. Attention is free to look at the rest " +
+  "of the sentence.";
 const WHY = "The whole source is known before the first token is written, so every position of the decoder may look at all of " +
   "it, and every cell exists.";
 
@@ -21,8 +24,9 @@ export default {
 
   render(context) {
     const { live } = context;
+    const answer = context.found.model.word_token ? TOLD : ANSWER;
     return make("div", {}, make("p", {}, WORDS), attentionMap(context),
-      make("h3", {}, "How does the decoder know which source word it is at?"), make("p", {}, ANSWER),
+      make("h3", {}, "How does the decoder know which source word it is at?"), make("p", {}, answer),
       live((now) => make("p", {}, moves(context.found, now))),
       live((now) => looks(context, now)),
       maskPart(context, WHY));

@@ -35,11 +35,12 @@ export function moves(found, now) {
   const steps = layers[layer].map(({ key }) => key);
   const count = (test) => steps.slice(1).filter((key, i) => test(key - steps[i])).length;
   const { key, weight } = layers[layer][now.query];
-  return `In layer ${layer + 1}, the strongest source token moves forward ${times(count((by) => by > 0))} from one step to the ` +
-    `next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
-    `${rowsOf(found, now)[now.query]} is predicted, it is ${now.keys[key]}, with ${percent(weight)}. Word alignments are read ` +
-    `from this layer${layers.length > 1 ? ", the second to last" : ""}: it often looks at the source word that is being ` +
-    "translated (Garg et al. 2019).";
+  const said = `In layer ${layer + 1}, the strongest source token moves forward ${times(count((by) => by > 0))} from one step ` +
+    `to the next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
+    `${rowsOf(found, now)[now.query]} is predicted, it is ${now.keys[key]}, with ${percent(weight)}.`;
+  if (found.model.task !== "translation") return said;
+  return `${said} Word alignments are read from this layer${layers.length > 1 ? ", the second to last" : ""}: it often looks at ` +
+    "the source word that is being translated (Garg et al. 2019).";
 }
 
 const times = (count) => (count === 1 ? "once" : `${count} times`);
