@@ -79,6 +79,7 @@ def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Runnin
         page.emulate_media(color_scheme=theme)
         assert violations(page) == []
     page.set_viewport_size({"width": 360, "height": 740})
+    page.locator("#output").evaluate("output => { output.textContent = 'm'.repeat(200); }")  # an untrained model's
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
