@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.app.server.browser import page_without_errors
 from tests.app.server.serving import Running
 
 SENTENCE = "It rains here."
@@ -46,14 +47,9 @@ SHOW_SAVED = """async (saved) => {
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that must not log an error, and whose requests must not fail."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], reduced_motion="reduce")
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield page
-    context.close()
-    assert errors == []
+    rights = ["clipboard-read", "clipboard-write"]
+    with page_without_errors(browser, permissions=rights, reduced_motion="reduce") as page:
+        yield page
 
 
 def opened(page: Page, server: Running, chapter: str, **values: Any) -> None:

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from keras_nmt.app.models.export_layout import DESCRIPTION
+from tests.app.server.browser import page_without_errors
 from tests.app.server.serving import Running, serving
 
 GERMAN = "Guten Morgen, wie geht es Ihnen heute?"
@@ -41,14 +42,8 @@ def both_ways(copies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that must not log an error."""
-    context = browser.new_context()
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield page
-    context.close()
-    assert errors == []
+    with page_without_errors(browser) as page:
+        yield page
 
 
 def opened(page: Page, server: Running, source: str = "en", target: str = "de") -> None:
