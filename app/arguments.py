@@ -73,7 +73,7 @@ def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RUN[:WHICH]",
-        help="another run to translate with, as an ensemble; may be repeated",
+        help="another run, whose probabilities are averaged with those of the model; may be repeated",
     )
 
 

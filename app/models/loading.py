@@ -13,7 +13,6 @@ from keras_nmt.app.decoding.generation.generator import TextGenerator
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.generation.stepper import steps_of
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
-from keras_nmt.app.decoding.network.ensemble import Ensemble
 from keras_nmt.app.decoding.network.fusion import ShallowFusion
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.options import DecodingSettings
@@ -132,15 +131,9 @@ class RunModel:
 
     @cached_property
     def engine(self) -> TranslationGraph | GenerationGraph:
-        """The engine of the model's task, which is loaded when it is first needed.
-
-        Raises:
-            UserError: This is an ensemble of language models.
-        """
-        if self.others and self.task.route == "generate":
-            raise UserError(f"{self.run.path} is a language model, which has no ensembles; leave --ensemble out")
+        """The engine of the model's task, which is loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
-        transformer: Network = Ensemble(members) if self.others else members[0]
+        transformer: Network = self.task.ensemble(members) if self.others else members[0]
         if self.language_model and self.fusion:
             transformer = ShallowFusion(transformer, self.language_model.model, self.fusion.weight)
         return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
@@ -159,17 +152,25 @@ class RunModel:
 
     def _member(self, text: str) -> "RunModel":
         member = _named_run(text)
-        path = member.run.path
+        path, own = member.run.path, self.run.configuration.model
+        if member.task.name != self.task.name:
+            raise UserError(f"{path} is a model of {member.task.name}, and {self.run.path} of {self.task.name}")
         if member.run.manifest["vocabulary_digest"] != self.run.manifest["vocabulary_digest"]:
             raise UserError(
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
                 "prepared with the --vocabulary of the other, can be an ensemble"
             )
         for name in ("word_token", "word_tags", "copying"):
-            if getattr(member.run.configuration.model, name) != getattr(self.run.configuration.model, name):
+            if getattr(member.run.configuration.model, name) != getattr(own, name):
                 raise UserError(
                     f"{path} has another {name} than {self.run.path}; only runs with the same one can be an ensemble"
                 )
+        if not own.encoder_layers and member.options.max_source_tokens < self.options.max_source_tokens:
+            raise UserError(
+                f"{path} sees {member.options.max_source_tokens} tokens, fewer than the "
+                f"{self.options.max_source_tokens} of {self.run.path}; give {path} as the model, and the other as its "
+                "--ensemble"
+            )
         return member
 
     def translator(

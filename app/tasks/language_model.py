@@ -93,6 +93,13 @@ class LanguageModelling(Task):
 
         return GenerationGraph(cast("CausalNetwork", transformer), vocabulary, options, options.max_source_tokens + 1)
 
+    def ensemble(self, members: Sequence["Network"]) -> "Network":
+        """Returns the ensemble of several language models with the same vocabulary."""
+        from keras_nmt.app.decoding.network.language_model_ensemble import LanguageModelEnsemble
+
+        models = [cast("CausalNetwork", member) for member in members]
+        return cast("Network", LanguageModelEnsemble(models))
+
     def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
         """Returns a function that draws one continuation of each prompt, always with the same random numbers."""
         import tensorflow as tf

@@ -104,6 +104,12 @@ class Task(ABC):
     ) -> "TranslationGraph | GenerationGraph":
         """Returns the engine that turns input text into output text."""
 
+    def ensemble(self, members: Sequence["Network"]) -> "Network":
+        """Returns the ensemble of several networks with the same vocabulary."""
+        from keras_nmt.app.decoding.network.ensemble import Ensemble
+
+        return Ensemble(members)
+
     def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
         """Returns a function that computes the output for each of some inputs, as at an evaluation in training.
 

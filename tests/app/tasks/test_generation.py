@@ -106,6 +106,31 @@ def test_the_saved_model_needs_only_tensorflow_and_tensorflow_text(verse_export:
     assert -8 * 6.0 < float(score) < 0.0
 
 
+def test_an_ensemble_of_runs_scores_generates_and_is_exported(verses: Path, tmp_path: Path) -> None:
+    run, dev = verses / "run", f"text:{verses / 'dev.txt'}"
+    both = ("--ensemble", f"{run}:2")
+    alone, older, together = (
+        json.loads(succeeded(nmt("evaluate", run, *which, "--test-set", dev, "--json")).out)["nats_per_token"]
+        for which in ((), ("--checkpoint", "2"), both)
+    )
+    assert together < (alone + older) / 2  # the logarithm of a mean is above the mean of logarithms
+    out, options = tmp_path / "export", ("--prompt", "The cat", "--max-tokens", "9", "--seed", "3")
+    with mock.patch.object(generation, "check_in_fresh_process", return_value=None):
+        succeeded(nmt("export", run, *both, "--out", out, "--precision", "float32"))
+    written = succeeded(nmt("generate", out, *options)).out
+    assert written == succeeded(nmt("generate", run, *both, *options)).out != ""
+
+
+def test_a_member_of_an_ensemble_must_fit(verses: Path, tmp_path: Path) -> None:
+    run, short = verses / "run", tmp_path / "short"
+    shutil.copytree(run, short)
+    configuration = short / "config.toml"
+    configuration.write_text(configuration.read_text().replace("max_source_tokens = 31", "max_source_tokens = 15"))
+    done = nmt("generate", run, "--ensemble", short)
+    expected = f"{short} sees 15 tokens, fewer than the 31 of {run}; give {short} as the model, and the other as its "
+    assert done.complaints == [f"nmt generate: {expected}--ensemble"]
+
+
 def test_the_wrong_verb_names_the_right_one(verse_export: Path) -> None:
     done = nmt("translate", verse_export, stdin=b"a\n")
     assert done.complaints == [f"nmt translate: {verse_export} is a model of language-model; use nmt generate"]
@@ -116,9 +141,6 @@ def test_what_a_language_model_does_not_have_is_refused(verses: Path, tmp_path: 
     done = nmt("export", run, "--out", tmp_path / "export", "--beam-size", "2")
     expected = "--beam-size is for models that search; a language model draws its text"
     assert done.complaints == [f"nmt export: {expected}"]
-    done = nmt("generate", run, "--ensemble", run)
-    expected = f"{run} is a language model, which has no ensembles; leave --ensemble out"
-    assert done.complaints == [f"nmt generate: {expected}"]
     done = nmt("export", run, "--out", tmp_path / "export", "--format", "ctranslate2")
     assert done.complaints == ["nmt export: CTranslate2 does not do language-model; use TensorFlow"]
 
