@@ -31,6 +31,7 @@ from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import FAILED
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.conftest import once
+from tests.app.server.http.inside_page import PHONE, without_violations
 from tests.app.server.serving import Running, events_of, logged_failures, serving
 from tests.app.traced_once import exports_loaded_once
 
@@ -524,6 +525,17 @@ def test_a_text_is_written_on_the_page(page: Page) -> None:
     expect(page.locator("#write-status")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == text.text_content()
     assert "q=%3Cimg" in page.url
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE["width"], 1280])
+def test_axe_finds_nothing_in_any_chapter_of_a_language_model(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("location.hash = '#inside/overview?text=The+cat'")
+    expect(page.locator("#chapter h2")).to_be_visible()
+    assert len(without_violations(page)) > 8
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @needs_chromium

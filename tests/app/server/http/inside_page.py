@@ -66,6 +66,21 @@ def shown(page: Page, chapter: str) -> None:
         expect(part).to_have_attribute("aria-busy", "false")
 
 
+def without_violations(page: Page) -> list[str]:
+    """Walks through all chapters, in both themes, which must violate no rule; returns their titles."""
+    titles: list[str] = []
+    while (title := page.locator("#chapter h2").text_content() or "") not in titles:
+        titles.append(title)
+        for part in page.locator(".live").all():
+            expect(part).to_have_attribute("aria-busy", "false")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            found = Axe().run(page, options={"resultTypes": ["violations"]})  # the whole page
+            assert found.response["violations"] == [], (title, theme)
+        page.keyboard.press("]")
+    return titles
+
+
 def decoded(value: Any) -> Any:
     """Returns an answer of the server with its arrays of floats as NumPy arrays."""
     if isinstance(value, dict):
