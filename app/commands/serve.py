@@ -180,7 +180,9 @@ def models_to_serve(arguments: argparse.Namespace, until_end: ExitStack) -> tupl
     until_end.enter_context(exiting_at_signals())
     # `nmt serve RUN --inside` and `nmt serve --inside RUN` are the same.
     path, export = (arguments.exports, None) if run is True else (run, arguments.exports)
-    return until_end.enter_context(opened(path, export))
+    export, inspected = until_end.enter_context(opened(path, export))
+    inspected.warm_up()
+    return export, inspected
 
 
 def made_service(arguments: argparse.Namespace, exports: Path, workers: int, keys: "ApiKeys | None") -> "Service":

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from keras_nmt.app.runs.checkpoints import IMPORTED, Arrays, assign_weights, che
 from keras_nmt.app.training.building import trainer_for
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
 
 class Overview(NamedTuple):
@@ -83,6 +85,11 @@ class InspectedRun:
         """Returns the steps of the checkpoints, and the course of the training as columns for a picture."""
         steps = list(self.checkpoints.paths())
         return {"checkpoints": steps, "metrics": loss_by_step(self.run), "dev": dev_by_step(self.run)}
+
+    def warm_up(self) -> None:
+        """Traces what `overview` needs, which takes seconds, so that the first request need not wait for it."""
+        with suppress(UserError):  # the request for a damaged checkpoint tells of it
+            self.overview(max(self.checkpoints.paths()), "a", [EOS])
 
     def overview(self, step: int, text: str, target_ids: Sequence[int] = ()) -> Overview:
         """Returns what the model computes for a text at a checkpoint: the outputs of the signature `inside`.

@@ -2,7 +2,9 @@
 
 import shutil
 import threading
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_nmt.app.commands.serve import models_to_serve
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.inside import checkpoints
 from keras_nmt.app.inside.checkpoints import KeptCheckpoints, write_start
@@ -161,3 +164,18 @@ def test_requests_at_the_same_time_wait_for_one_another_and_leave_the_run_unchan
     for step, figures in together:
         assert (figures.loss, figures.after.tolist()) == (alone[step].loss, alone[step].after.tolist())
     assert tree(small.run.path) == before
+
+
+def test_a_server_that_shows_a_run_traces_its_graphs_before_the_first_request(small: SmallRun) -> None:
+    inspected = InspectedRun(loaded_without_dropout(small.run.path))
+    opened = mock.patch("keras_nmt.app.inside.opening.opened", return_value=nullcontext((small.run.path, inspected)))
+    for error in (None, UserError("step-00000002 is damaged")):  # which the request for the checkpoint tells of
+        with (
+            opened,
+            mock.patch.object(InspectedRun, "overview", side_effect=error) as overview,
+            ExitStack() as until_end,
+        ):
+            found = models_to_serve(Namespace(inside=True, exports=small.run.path), until_end)
+        assert found == (small.run.path, inspected)
+        assert overview.call_args.args[0] == 2
+        assert overview.call_args.args[2]  # target tokens, so that both graphs are traced
