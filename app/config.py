@@ -59,6 +59,9 @@ class TrainingConfig:
         r_drop: Weight of R-Drop (alpha in Liang et al. 2021): each token is predicted twice under different dropout,
             and the divergence between the two predictions is added to the loss. This doubles the time of a step.
             0 predicts each token once.
+        weight_decay: Decoupled weight decay (Loshchilov & Hutter 2019): each update first multiplies all matrices,
+            embeddings included, by 1 minus this times the learning rate. Useful where a model sees the same data many
+            times. 0 does not.
         clip_norm: Gradients with a larger norm are scaled down to this norm; 0 does not clip.
         ema_decay: Decay of an exponential moving average of the weights. Evaluation and translation use the average.
             0 does not average.
@@ -101,6 +104,7 @@ class TrainingConfig:
     sampling_alpha: float = 0.0
     sampling_temperature: float = 1.0
     r_drop: float = 0.0
+    weight_decay: float = 0.0
     clip_norm: float = 0.0
     ema_decay: float = 0.0
     warm_start: str = ""
@@ -127,7 +131,7 @@ class TrainingConfig:
         self._require(("max_length",), lambda value: value <= MOST_LENGTH, f"at most {MOST_LENGTH}")
         not_negative = ("accumulation", "keep_best", "patience", "dev_sentences", "max_rollbacks")
         self._require(not_negative, lambda value: value >= 0, "at least 0")
-        shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "clip_norm")
+        shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "weight_decay", "clip_norm")
         self._require(shares, lambda value: 0 <= value < 1, "at least 0 and less than 1")
         self._require(weights, lambda value: 0 <= value < math.inf, "at least 0")
         positive = ("learning_rate", "sampling_temperature")

@@ -33,6 +33,8 @@ class FusedAdam(keras.optimizers.Adam):
     can therefore be inside a `tf.cond`, which skips the update if a gradient is not finite. For each weight, one kernel
     replaces a dozen ops. This makes the step of a small model a tenth shorter.
 
+    `weight_decay` is decoupled, as in `keras.optimizers.AdamW`, and decays only matrices.
+
     Args:
         args: The positional arguments of `keras.optimizers.Adam`.
         dynamic_loss_scale: True to multiply the loss, and thus the gradients, by a loss scale, which float16 needs. The
@@ -107,6 +109,8 @@ class FusedAdam(keras.optimizers.Adam):
 
     def _update_variables(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
         step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1.0
+        if self.weight_decay:
+            self._decay(weights)
         self._update_weights(
             zip(gradients, weights, self._momentums, self._velocities, strict=True), self.scaled_rate(), step
         )
@@ -117,6 +121,13 @@ class FusedAdam(keras.optimizers.Adam):
             tf.raw_ops.AssignSubVariableOp(resource=handle(average), value=(1.0 - decay) * difference)
         one = tf.ones([], tf.as_dtype(self.iterations.dtype))
         tf.raw_ops.AssignAddVariableOp(resource=handle(self.iterations), value=one)
+
+    def _decay(self, weights: Sequence[keras.Variable]) -> None:
+        """Shrinks the matrices towards 0 (Loshchilov & Hutter 2019); biases and gains of normalizations stay."""
+        shrink = self.scaled_rate() * self.weight_decay
+        for weight in weights:
+            if len(weight.shape) > 1:
+                tf.raw_ops.AssignSubVariableOp(resource=handle(weight), value=shrink * tf.convert_to_tensor(weight))
 
     def _update_weights(self, states: Iterable[WeightState], rate: tf.Tensor, step: tf.Tensor) -> None:
         beta1_power, beta2_power = self.beta_1**step, self.beta_2**step

@@ -23,6 +23,7 @@ def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
         "beta_1": BETA_1,
         "beta_2": BETA_2,
         "epsilon": EPSILON,
+        "weight_decay": settings.weight_decay or None,
         "global_clipnorm": settings.clip_norm or None,
         "use_ema": settings.ema_decay > 0,
         "ema_momentum": settings.ema_decay,

@@ -148,6 +148,7 @@ def step_answer(inspected_run: "InspectedRun", direction: Direction, body: StepT
         **step_fields(figures),
         "smoothing": inspected_run.settings.label_smoothing,
         "clip_norm": inspected_run.settings.clip_norm,
+        "weight_decay": inspected_run.settings.weight_decay,
         "optimizer": inspected_run.settings.optimizer,
     }
 

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_nmt.app.config import TrainingConfig
 from keras_nmt.app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from keras_nmt.app.training.optimization.muon import Muon
+from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
 
@@ -59,6 +62,39 @@ def test_fused_adam_makes_adams_updates():
         expected -= rate * m / (np.sqrt(v) + EPSILON)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
     assert int(optimizer.iterations) == 4
+
+
+@pytest.mark.parametrize("kind", [FusedAdam, Muon])
+def test_weight_decay_shrinks_matrices_by_the_rate_times_the_decay(kind):
+    shapes = {"table": (3, 2), "kernel": (2, 2), "bias": (2,)}
+    schedule = CosineSchedule(0.01, warmup_steps=1, steps=4)
+    weights = {name: keras.Variable(np.full(shape, 2.0, np.float32), name=name) for name, shape in shapes.items()}
+    optimizer = kind(schedule, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON, weight_decay=0.5)
+    optimizer.build([*weights.values()])
+    expected = 2.0
+    for step in range(2):
+        optimizer.apply_summed([tf.zeros(shape) for shape in shapes.values()], [*weights.values()])
+        expected *= 1 - 0.5 * float(schedule(step))
+    for name, weight in weights.items():
+        np.testing.assert_allclose(weight, 2.0 if name == "bias" else expected, rtol=1e-6)
+    assert expected < 1.985
+    assert kind.from_config(optimizer.get_config()).weight_decay == 0.5
+    name = "muon" if kind is Muon else "adam"
+    assert optimizer_of(TrainingConfig(optimizer=name, weight_decay=0.5), 8).weight_decay == 0.5
+
+
+def test_decayed_updates_are_those_of_kerass_adamw():
+    gradients = np.random.default_rng(4).normal(size=(4, 3, 2)).astype(np.float32)
+    found = []
+    for kind in (FusedAdam, keras.optimizers.AdamW):
+        weight = keras.Variable(np.ones((3, 2), np.float32))
+        optimizer = kind(0.01, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON, weight_decay=0.3)
+        optimizer.build([weight])
+        for gradient in gradients:
+            apply = optimizer.apply_summed if kind is FusedAdam else optimizer.apply
+            apply([tf.constant(gradient)], [weight])
+        found.append(keras.ops.convert_to_numpy(weight))
+    np.testing.assert_allclose(*found, rtol=1e-5)
 
 
 def test_only_gradients_longer_than_the_norm_are_clipped():

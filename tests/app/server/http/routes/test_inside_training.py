@@ -35,7 +35,8 @@ def test_a_step_has_the_figures_of_each_token_and_weight(open_server: Running, f
         assert len(found[name]) == len(found["target_pieces"])
     assert found["loss"] == pytest.approx(sum(found["token_losses"]) / len(found["token_losses"]), rel=1e-4)
     assert sum(found["token_log_probabilities_after"]) > sum(found["token_log_probabilities"])
-    assert (found["step"], found["smoothing"], found["clip_norm"], found["optimizer"]) == (2, 0.1, 0.0, "adam")
+    settings = {name: found[name] for name in ("step", "smoothing", "clip_norm", "weight_decay", "optimizer")}
+    assert settings == {"step": 2, "smoothing": 0.1, "clip_norm": 0.0, "weight_decay": 0.0, "optimizer": "adam"}
     assert found["learning_rate"] == pytest.approx(0.02 * 32**-0.5 * 3**-0.5, rel=1e-4)
     assert found["applied"] is True
     weights = {weight["name"]: weight for weight in found["gradients"]}

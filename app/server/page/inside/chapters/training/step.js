@@ -53,11 +53,12 @@ const equations = () => [
 ];
 
 function figures(training, answer) {
-  const { step, loss, smoothing, learning_rate: rate, gradient_norm: size, clip_norm: most, applied } = answer;
+  const { step, loss, smoothing, learning_rate: rate, gradient_norm: size, clip_norm: most, weight_decay: decay, applied } = answer;
   const facts = [
     `From step ${step}: the loss is ${number(loss)} nats a token, the learning rate η is ${number(rate)}, and all gradients together ` +
       `have the norm ${number(size)}.`,
     most && size > most ? `They are clipped to the norm ${number(most)}.` : "",
+    decay ? `Before the update, all matrices shrink by the factor 1 − ${number(decay)} η (weight decay).` : "",
     answer.optimizer === "muon" ? "The optimizer is Muon, which updates the matrices of the layers by another rule than Adam." : "",
     applied ? "" : "A gradient is not finite, so nothing was updated.",
   ];
