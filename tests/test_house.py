@@ -203,9 +203,10 @@ def loaded_with(module: str, known: Mapping[str, ast.Module]) -> set[str]:
 
 def test_the_server_loads_training_code_only_for_an_open_run() -> None:
     known = modules()
-    for module in ("server.http.application", "commands.serve"):
+    for module in ("server.http.application", "server.engine.versions", "commands.serve"):
         loaded = loaded_with(f"keras_nmt.app.{module}", known)
-        assert {name for name in loaded if name.startswith("keras_nmt.app.training")} == set()
+        assert {name for name in loaded if name.startswith(("keras_nmt.app.training", "keras_nmt.layers"))} == set()
+    assert "keras_nmt.app.models.exports" in loaded_with("keras_nmt.app.server.engine.versions", known)
     assert "keras_nmt.app.training.trainer" in loaded_with("keras_nmt.app.inside.opening", known)
 
 

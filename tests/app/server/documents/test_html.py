@@ -1,8 +1,6 @@
 """Translation of HTML: inline markup moves with its words."""
 
 import asyncio
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -151,14 +149,6 @@ def test_a_text_without_sentences_is_cut() -> None:
         assert max(len(s.source) for s in sentences) <= MAX_SENTENCE_CHARACTERS
     assert len(split_sentences("dog " * 10_000)) == 20
     assert len(split_sentences("a" * MAX_SENTENCE_CHARACTERS)) == 1
-
-
-def test_the_training_code_is_not_loaded() -> None:
-    code = "import sys, keras_nmt.app.server.http.application, keras_nmt.app.server.engine.versions as _; "
-    code += "print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "keras_nmt.app.models.exports" in loaded
-    assert not [name for name in loaded if name.startswith(("keras_nmt.layers", "keras_nmt.app.training"))]
 
 
 def test_long_sentences_are_aligned_monotonically_without_attention() -> None:
