@@ -16,7 +16,7 @@ import pytest
 from keras_nmt.app.exporting import export as exporter
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import SETTINGS, write_data
-from tests.app.traced_once import exports_loaded_once, tracing_once
+from tests.app.traced_once import exports_loaded_once, on_one_device, tracing_once
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +108,7 @@ def multilingual_data(road: Path) -> Path:
 def multilingual_run(road: Path, multilingual_data: Path) -> Path:
     """A model that has learnt what the tags mean. Tests do not write to it."""
     out = road / "multilingual-run"
-    with tracing_once():
+    with tracing_once(), on_one_device():
         once(road, "multilingual-run", lambda: nmt(*train_arguments(multilingual_data, out, *SETTINGS)))
     return out
 

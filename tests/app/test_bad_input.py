@@ -41,7 +41,7 @@ def of_sample(pair: str = "en-de", out: str = "data", size: str = "504") -> list
     return ["prepare", *options, "--corpus", SAMPLE, "--dev", SAMPLE]
 
 
-PREPARE = ["prepare", "--pair", "en-de", "--out", "data", "--vocabulary-size", "504"]
+PREPARE = ["prepare", "--pair", "en-de", "--out", "data", "--vocabulary-size", "504", "--workers", "1"]
 NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     # prepare
     ([*PREPARE, "--corpus", "files:unequal", "--dev", SAMPLE], "unequal.en has 3 lines but unequal.de has 1"),
@@ -182,7 +182,7 @@ def test_settings_that_do_not_suit_the_data_leave_no_run(data: Path, tmp_path: P
 
 
 def test_a_run_does_not_resume_with_other_data_of_its_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
-    specs = ("--corpus", f"tsv:{road / 'dev.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
+    specs = ("--corpus", f"tsv:{road / 'dev.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}", "--workers", "1")
     vocabulary = ("--vocabulary", run_copy / "vocabulary.model")
     succeeded(
         nmt("prepare", "--pair", "en-de", *specs, *vocabulary, "--skip-filter", "held_out", "--out", tmp_path / "data")
@@ -200,7 +200,7 @@ def test_a_run_without_a_checkpoint_starts_over_with_other_settings(data: Path, 
 
 
 def test_a_run_does_not_resume_with_data_of_another_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
-    specs = ("--corpus", f"tsv:{tmp_path / 'other.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
+    specs = ("--corpus", f"tsv:{tmp_path / 'other.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}", "--workers", "1")
     rows = (f"word{i % 90}ing is {i}\tein w{i % 70}ort ist {i}\n" for i in range(400))
     (tmp_path / "other.tsv").write_text("".join(rows))
     succeeded(nmt("prepare", "--pair", "en-de", *specs, "--vocabulary-size", "296", "--out", tmp_path / "data"))

@@ -7,7 +7,7 @@ of one that is built anew, as the command asks for it.
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,6 +28,7 @@ from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.tasks.known import TASKS
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.training import building
+from keras_nmt.app.training.machines import distribution
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.pipelines.shards.manifest import sha256_of
 
@@ -120,6 +121,22 @@ def save_as(version: Path) -> Callable[..., None]:
         shutil.copytree(version / "variables", Path(path) / "variables")
 
     return save
+
+
+@cache
+def one_device() -> tf.distribute.Strategy:
+    """In place of `mirrored_strategy`: the same object each time, on the first of the two devices."""
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+@contextmanager
+def on_one_device() -> Iterator[None]:
+    """Until the block is left, trainings use one device, as a step of two takes nearly twice as long to trace.
+
+    For trainings whose result is tested, and not how they run: resuming, signals and damage are tested on two devices.
+    """
+    with mock.patch.object(distribution, "mirrored_strategy", one_device):
+        yield
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def language_model(road: Path, run: Path) -> Path:
         (road / "lines.txt").write_text("Wir sind hier.\nWer ist da?\n" * 9)
         spec = f"text:{road / 'lines.txt'}?documents=lines"
         task = ("--task", "language-model", "--corpus", spec, "--dev", spec, "--skip-filter", "held_out")
-        done = succeeded(nmt("prepare", *task, "--max-tokens", "32", "--vocabulary", run, "--out", data))
+        options = ("--max-tokens", "32", "--workers", "1", "--vocabulary", run)
+        done = succeeded(nmt("prepare", *task, *options, "--out", data))
         keras.utils.set_random_seed(5)
         model = LanguageModel(TransformerConfig(RunDirectory.open(run).vocabulary().size, **SIZES))  # type: ignore[arg-type]
         model.weights[0].assign(9 * model.weights[0])  # the embeddings, which are the projection to logits too

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.app.command_line import Done, nmt, train_arguments
 from tests.app.tasks.corpora import write_running_text, write_summaries, write_trees
+from tests.app.traced_once import on_one_device
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,15 @@ class TaskData:
     settings: tuple[str, ...]
 
     def prepare(self, folder: Path, *options: str | Path) -> Done:
-        """Prepares the corpus in a folder into `folder / "data"`; later options win."""
+        """Prepares the corpus in a folder into `folder / "data"`, in this process; later options win."""
         specs = ("--corpus", self.corpus.format(folder), "--dev", self.dev.format(folder))
-        return nmt("prepare", "--task", self.name, *specs, *self.options, "--out", folder / "data", *options)
+        fixed = ("--task", self.name, *specs, *self.options, "--workers", "1", "--out", folder / "data")
+        return nmt("prepare", *fixed, *options)
 
     def train(self, data: Path, out: Path, *settings: str) -> Done:
-        """Trains a run on prepared data; later settings win."""
-        return nmt(*train_arguments(data, out, *self.settings, *settings))
+        """Trains a run on prepared data, on one device; later settings win."""
+        with on_one_device():
+            return nmt(*train_arguments(data, out, *self.settings, *settings))
 
 
 PARSING = TaskData(
@@ -59,7 +62,7 @@ LANGUAGE_MODEL = TaskData(
     write_running_text,
     "text:{}/train.txt",
     "text:{}/dev.txt",
-    ("--units", "characters", "--max-tokens", "16", "--workers", "1"),
+    ("--units", "characters", "--max-tokens", "16"),
     ("training.steps=40", "training.checkpoint_every=20", "training.max_length=16", "training.batch_tokens=512"),
 )
 ALL = (PARSING, SUMMARIZATION, LANGUAGE_MODEL)

@@ -33,7 +33,7 @@ from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.conftest import once
 from tests.app.server.http.inside_page import PHONE, without_violations
 from tests.app.server.serving import Running, events_of, logged_failures, serving
-from tests.app.traced_once import exports_loaded_once
+from tests.app.traced_once import exports_loaded_once, on_one_device
 
 VERSE = "The cat sat on the mat,\nthe dog lay by the door.\n\n\tA bird sang  twice.\n"
 CHROMIUM = shutil.which("chromium")
@@ -62,10 +62,11 @@ def verses(road: Path) -> Path:
         (folder / "train.txt").write_text(VERSE * 60)
         (folder / "dev.txt").write_text(VERSE)
         specs = ("--corpus", f"text:{folder / 'train.txt'}", "--dev", f"text:{folder / 'dev.txt'}")
-        sizes = ("--units", "characters", "--max-tokens", "32", "--skip-filter", "held_out")
+        sizes = ("--units", "characters", "--max-tokens", "32", "--skip-filter", "held_out", "--workers", "1")
         succeeded(nmt("prepare", "--task", "language-model", *specs, *sizes, "--out", folder / "data"))
         settings = ("training.max_length=32", "decoding.max_source_tokens=31", "decoding.max_extra_tokens=20")
-        succeeded(nmt(*train_arguments(folder / "data", folder / "run", *settings)))
+        with on_one_device():
+            succeeded(nmt(*train_arguments(folder / "data", folder / "run", *settings)))
         return nmt("evaluate", folder / "run", "--test-set", f"text:{folder / 'dev.txt'}")
 
     once(road, "verses", make)

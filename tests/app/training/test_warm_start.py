@@ -1,5 +1,6 @@
 """A training that starts from another run's weights."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import SAMPLE, nmt, succeeded, train_arguments
+from tests.app.traced_once import on_one_device
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 STANDING_STILL = (
@@ -16,6 +18,12 @@ STANDING_STILL = (
     "training.checkpoint_every=1",
     "training.learning_rate=1e-12",
 )
+
+
+@pytest.fixture(autouse=True)
+def one_device() -> Iterator[None]:
+    with on_one_device():
+        yield
 
 
 def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_new(
@@ -48,6 +56,6 @@ def test_an_unusable_warm_start_is_reported(run: Path, data: Path, tmp_path: Pat
     assert refused(data, start=nothing) == f"nmt train: {nothing} is not a run of `nmt train`: there is no such folder"
     assert f"{run / 'checkpoints'}" in refused(data, "model.inner_width=24")
     other = tmp_path / "other"
-    sizes = ("--limit", "300", "--vocabulary-size", "400")
+    sizes = ("--limit", "300", "--vocabulary-size", "400", "--workers", "1")
     succeeded(nmt("prepare", "--pair", "en-de", "--corpus", SAMPLE, "--dev", SAMPLE, *sizes, "--out", other))
     assert f"prepare the data with --vocabulary {run / 'vocabulary.model'}" in refused(other)
