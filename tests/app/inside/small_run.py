@@ -1,5 +1,8 @@
 """A run of a very small model that tests train step by step, without data, and write as `nmt train` does."""
 
+import copy
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,12 @@ class SmallRun:
         keras.utils.set_random_seed(training.seed)
         self.trainer: Trainer = build_trainer(configuration)
         self.step = 0
+
+    def copied(self, path: Path) -> "SmallRun":
+        """Returns the run in another folder, with the same trainer."""
+        other = copy.copy(self)
+        other.run = replace(self.run, path=Path(shutil.copytree(self.run.path, path)))
+        return other
 
     def learn(self, example: Example = FIRST) -> dict[str, float]:
         """Makes a training step on an example as the training does; returns its figures."""

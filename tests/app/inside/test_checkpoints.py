@@ -30,14 +30,20 @@ from tests.eager import eager
 TABLE = "transformer/embedding/embeddings"
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallRun:
-    """A run with checkpoints of steps 1 and 2."""
-    small = SmallRun(tmp_path / "run")
+@pytest.fixture(scope="module")
+def twice_saved(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A run with checkpoints of steps 1 and 2. Tests do not write to it, but train its weights in memory further."""
+    small = SmallRun(tmp_path_factory.mktemp("small") / "run")
     for _ in range(2):
         small.learn()
         small.save()
     return small
+
+
+@pytest.fixture
+def small(twice_saved: SmallRun, tmp_path: Path) -> SmallRun:
+    """A copy of the run, to write to."""
+    return twice_saved.copied(tmp_path / "run")
 
 
 def test_checkpoints_that_come_and_go_are_noticed(small: SmallRun, tmp_path: Path) -> None:
