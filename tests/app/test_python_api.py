@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -16,8 +18,10 @@ from keras_nmt.app.config import Configuration, TrainingConfig
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.training.building import build_trainer
 from keras_nmt.app.training.callbacks.attention_pictures import CELL, COLOURS, GAP, attention_picture
+from keras_nmt.app.training.keras_fit import callbacks as keras_callbacks
 from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
 from tests.app.command_line import nmt
+from tests.app.traced_once import tracing_once
 
 BATCH_TOKENS, MAX_LENGTH = 256, 32
 SIZES = {"model_width": 16, "inner_width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
@@ -90,9 +94,12 @@ def fitted(
         keras.callbacks.BackupAndRestore(out / "backup", delete_checkpoint=False),
         keras.callbacks.ModelCheckpoint(out / "best.keras", monitor="val_bleu", mode="max", save_best_only=True),
     ]
-    history = model.fit(
-        train, steps_per_epoch=3, epochs=2, validation_data=dev, callbacks=callbacks, shuffle=False, verbose=0
-    )
+    # The three callbacks that translate share what is traced: they have the same model, vocabulary and options.
+    graph_once = cache(keras_callbacks.TranslationGraph)
+    with tracing_once(), mock.patch.object(keras_callbacks, "TranslationGraph", graph_once):
+        history = model.fit(
+            train, steps_per_epoch=3, epochs=2, validation_data=dev, callbacks=callbacks, shuffle=False, verbose=0
+        )
     return model, history, out
 
 
