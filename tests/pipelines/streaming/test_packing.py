@@ -217,12 +217,12 @@ def test_epochs_differ_and_follow_from_the_seed(data: Path) -> None:
     assert pairs_in(first) != pairs_in(epoch_of(data, seed=6))
 
 
-@pytest.mark.parametrize("hosts", [2, 3, 8, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("hosts", [2, 3, *(pytest.param(hosts, marks=pytest.mark.slow) for hosts in (8, 16))])
 def test_machines_divide_the_rows_of_a_batch(data: Path, hosts: int) -> None:
     assert_machines_read_in_turn(data, hosts, batches=20, **OPTIONS | {"start_batch": 3})
 
 
-@pytest.mark.parametrize("hosts", [2, 3])
+@pytest.mark.parametrize("hosts", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_machines_draw_the_same_segmentations_as_one_machine(prepared: Path, hosts: int) -> None:
     options = {"batch_tokens": 4096, "max_length": 64, "seed": 3, "packed": True, "sampling_alpha": 0.3}
     assert_machines_read_in_turn(prepared, hosts, batches=5, **options)

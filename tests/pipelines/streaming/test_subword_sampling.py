@@ -245,7 +245,7 @@ class TestStream:
         resumed = batches(prepared, 4, start_epoch=epoch, start_batch=batch, sampling_alpha=ALPHA)
         assert same(beginning(prepared, epoch)[batch : batch + 4], resumed)
 
-    @pytest.mark.parametrize("hosts", [2, 3])
+    @pytest.mark.parametrize("hosts", [3, pytest.param(2, marks=pytest.mark.slow)])
     def test_machines_draw_the_same_rows_as_one_machine(self, prepared: Path, hosts: int) -> None:
         options = OPTIONS | {"window_pairs": 6400, "sampling_alpha": ALPHA}
         assert_machines_read_in_turn(prepared, hosts, batches=10, **options)
