@@ -16,7 +16,7 @@ from keras_nmt.app.commands.serve import check_address
 from keras_nmt.app.errors import UserError
 from tests.app.command_line import nmt
 
-ASKED = {"q": ["It rains. " * 20] * 20, "source": "en", "target": "de"}
+ASKED = {"q": ["It rains. " * 20] * 5, "source": "en", "target": "de"}
 
 
 @pytest.fixture

@@ -19,5 +19,5 @@ def test_a_fresh_training_loads_the_manifest_once(data: Path, tmp_path: Path, mo
         return load(data_dir)
 
     monkeypatch.setattr(Manifest, "load", counted)
-    succeeded(nmt(*train_arguments(data, tmp_path / "run")))
+    succeeded(nmt(*train_arguments(data, tmp_path / "run", "training.steps=2", "training.dev_sentences=0")))
     assert loaded == [data]
