@@ -4,6 +4,7 @@ What is learnt stays that of a command by itself: a trainer that is used again i
 of one that is built anew, as the command asks for it.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,10 @@ from keras_nmt.app.decoding.parsing.graph import ParsingGraph
 from keras_nmt.app.decoding.signatures import Signatures
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.exporting import generation
+from keras_nmt.app.exporting.check_golden_translations import GOLDEN_TRANSLATIONS
+from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.models import loading
+from keras_nmt.app.models.export_layout import EXTRA
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.tasks.known import TASKS
 from keras_nmt.app.tasks.task import Task
@@ -121,6 +125,12 @@ def save_as(version: Path) -> Callable[..., None]:
         shutil.copytree(version / "variables", Path(path) / "variables")
 
     return save
+
+
+def golden_as(version: Path) -> Callable[..., list[GoldenTranslation]]:
+    """In place of `golden_translations`: returns those of an export of the same model."""
+    kept = json.loads((version / EXTRA / GOLDEN_TRANSLATIONS).read_text(encoding="utf-8"))
+    return lambda *_: [GoldenTranslation(**line) for line in kept["translations"]]
 
 
 @cache

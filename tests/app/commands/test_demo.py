@@ -16,6 +16,7 @@ from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.tasks.known import TASKS
 from keras_nmt.pipelines.trees.words import ptb_words
 from tests.app.command_line import Done, nmt, refusal, succeeded
+from tests.app.traced_once import on_one_device
 
 TINY = (
     "model.model_width=16",
@@ -55,7 +56,8 @@ class Quick:
 
     def run(self, task: str) -> Done:
         """Runs or resumes the demo of a task."""
-        return nmt("demo", "--task", task, "--quick", "--out", self.folder / task)
+        with on_one_device():
+            return nmt("demo", "--task", task, "--quick", "--out", self.folder / task)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from keras_nmt.app.inside import opening
 from keras_nmt.app.inside.opening import opened
 from keras_nmt.app.models.export_layout import DESCRIPTION, versions
 from tests.app.command_line import nmt, refusal, tree
-from tests.app.traced_once import save_as
+from tests.app.traced_once import golden_as, save_as
 
 
 @pytest.mark.usefixtures("traced_once")
@@ -26,6 +26,7 @@ def test_a_run_is_exported_into_a_folder_that_is_removed(
 ) -> None:
     monkeypatch.setattr(exporter, "check_in_fresh_process", mock.Mock(side_effect=AssertionError))  # takes too long
     monkeypatch.setattr(tf.saved_model, "save", save_as(export / "1"))
+    monkeypatch.setattr(exporter, "golden_translations", golden_as(export / "1"))
     before = tree(run)
     with opened(run, None) as (served, inspected):
         assert served.name == "run"  # the name of the served model

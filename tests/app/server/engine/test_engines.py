@@ -13,7 +13,7 @@ from keras_nmt.app.models.loading import RunModel, load_model
 from keras_nmt.app.server.engine.versions import Version
 from tests.app.command_line import nmt, succeeded
 from tests.app.server.serving import Running, serving
-from tests.app.traced_once import save_as
+from tests.app.traced_once import golden_as, save_as
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 TEXTS = ["It rains.", "", "We are here, and you are not."]
@@ -21,10 +21,11 @@ TEXTS = ["It rains.", "", "We are here, and you are not."]
 
 @pytest.fixture(scope="module")
 def both_engines(run: Path, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of the run with both engines. The SavedModel is copied from another export to save time."""
+    """An export of the run with both engines. What TensorFlow writes is copied from another export to save time."""
     out = tmp_path_factory.mktemp("both") / "both"
     checked = mock.patch.object(exporter, "check_in_fresh_process", return_value=None)
-    with checked, mock.patch.object(tf.saved_model, "save", save_as(export / "1")):
+    golden = mock.patch.object(exporter, "golden_translations", golden_as(export / "1"))
+    with checked, golden, mock.patch.object(tf.saved_model, "save", save_as(export / "1")):
         succeeded(nmt("export", run, "--out", out, "--precision", "float32", "--cpu-engine", "float32"))
     return out
 

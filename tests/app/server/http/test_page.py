@@ -132,6 +132,7 @@ def test_an_unreachable_server_is_reported(browser: Browser, copies: Path) -> No
     context.close()
 
 
+@pytest.mark.slow  # as the next: by default, axe checks the view, and its width on a phone, in test_translate_page
 def test_the_page_has_no_serious_accessibility_violations(page: Page) -> None:
     typed(page, "The cat sat on the mat.")
     for scheme in ("light", "dark"):
@@ -141,6 +142,7 @@ def test_the_page_has_no_serious_accessibility_violations(page: Page) -> None:
         assert serious == [], scheme
 
 
+@pytest.mark.slow
 def test_the_page_fits_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     typed(page, "The cat sat on the mat.")

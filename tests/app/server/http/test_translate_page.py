@@ -178,5 +178,6 @@ def test_the_view_is_accessible_and_fits(page: Page, both_ways: Running, scheme:
     assert Axe().run(page).response["violations"] == []
     fill(page, GERMAN)
     expect(page.locator("#way-out")).to_be_visible()
+    expect(page.locator("#translation .word")).not_to_have_count(0)
     assert Axe().run(page).response["violations"] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
