@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -39,14 +38,14 @@ collected = time.process_time()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def graphs_are_freed() -> Iterator[None]:
+def graphs_are_freed() -> None:
     """Frees the graphs of earlier modules, which refer to themselves: an export leaves half a gigabyte of them.
 
     What is left is kept until the end: caches and fixtures of the session. Later collections do not scan it again,
-    neither these nor those at the end of each training.
+    neither these nor those at the end of each training. Before a module, and not after one, since pytest keeps the
+    fixtures of the last test until then.
     """
     global collected  # noqa: PLW0603
-    yield
     if time.process_time() > collected + SECONDS_BETWEEN_COLLECTIONS:
         gc.collect()
         gc.freeze()
