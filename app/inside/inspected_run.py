@@ -20,7 +20,7 @@ from keras_nmt.app.inside.step import Example, StepFigures, take_step
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.checkpoints import IMPORTED, Arrays, assign_weights, check_resumable, training_state
 from keras_nmt.app.training.building import trainer_for
-from keras_nmt.app.training.optimization.optimizer import optimizer_of
+from keras_nmt.app.training.optimization.optimizer import optimizer_of, schedule_of
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
@@ -82,9 +82,18 @@ class InspectedRun:
         return [piece.decode("utf-8", "replace") for piece in spelled]
 
     def history(self) -> dict[str, Any]:
-        """Returns the steps of the checkpoints, and the course of the training as columns for a picture."""
+        """Returns the steps of the checkpoints, and the course of the training as columns for a picture.
+
+        `learning_rates` has, for each checkpoint, the learning rate of the schedule for the step that follows it.
+        """
         steps = list(self.checkpoints.paths())
-        return {"checkpoints": steps, "metrics": loss_by_step(self.run), "dev": dev_by_step(self.run)}
+        rate = schedule_of(self.settings, self.run.configuration.model.model_width)
+        return {
+            "checkpoints": steps,
+            "learning_rates": [float(rate(step)) for step in steps],
+            "metrics": loss_by_step(self.run),
+            "dev": dev_by_step(self.run),
+        }
 
     def warm_up(self) -> None:
         """Traces what `overview` needs, which takes seconds, so that the first request need not wait for it."""

@@ -11,14 +11,8 @@ from keras_nmt.layers.schedules import CosineSchedule, InverseSquareRootSchedule
 
 
 def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
-    """Returns the optimizer with its learning-rate schedule. The Noam schedule depends on `model_width`."""
-    schedule: keras.optimizers.schedules.LearningRateSchedule
-    if settings.schedule == "noam":
-        schedule = NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)
-    elif settings.schedule == "inverse_sqrt":
-        schedule = InverseSquareRootSchedule(settings.learning_rate, settings.warmup_steps)
-    else:
-        schedule = CosineSchedule(settings.learning_rate, settings.warmup_steps, settings.steps)
+    """Returns the optimizer with its learning-rate schedule."""
+    schedule = schedule_of(settings, model_width)
     options: dict[str, Any] = {
         "beta_1": BETA_1,
         "beta_2": BETA_2,
@@ -33,3 +27,12 @@ def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
         products = "bfloat16" if settings.precision == "mixed_bfloat16" else "float32"
         return Muon(schedule, product_dtype=products, **options)
     return FusedAdam(schedule, **options)
+
+
+def schedule_of(settings: TrainingConfig, model_width: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns the learning-rate schedule. The Noam schedule depends on `model_width`."""
+    if settings.schedule == "noam":
+        return NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)
+    if settings.schedule == "inverse_sqrt":
+        return InverseSquareRootSchedule(settings.learning_rate, settings.warmup_steps)
+    return CosineSchedule(settings.learning_rate, settings.warmup_steps, settings.steps)

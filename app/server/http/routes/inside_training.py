@@ -72,6 +72,7 @@ def open_run(service: Service) -> "InspectedRun":
 async def training(request: Request, service: CurrentService) -> dict[str, Any]:
     """Returns the steps of the checkpoints that can be looked into, and the course of the training.
 
+    `learning_rates` has, for each checkpoint, the learning rate of the schedule for the step that follows it.
     `metrics` has the training loss in nats a token by step, of at most 500 points; each is the mean of the steps since
     the point before. `dev` has the results on the dev set by step.
     """

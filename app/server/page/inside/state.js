@@ -3,9 +3,9 @@
 const PREFIX = "#inside/";
 const COUNTED = ["layer", "head", "query", "key", "step", "sublayer", "dimension"]; // from 0 in the state, from 1 in the address
 const MEASURES = { temperature: 1, length: 64 }; // numbers as they are, which the address has if they are not these
-const WORDS = ["kind", "heads", "layers", "vector", "source", "target", "domain", "text"];
+const WORDS = ["checkpoint", "kind", "heads", "layers", "vector", "source", "target", "domain", "text"];
 const START = { chapter: "overview", kind: null, layer: 0, head: 0, query: 0, key: 0, step: 0, sublayer: 0, dimension: 0, heads: null,
-  layers: null, vector: null, source: null, target: null, domain: null, text: null, ...MEASURES };
+  layers: null, checkpoint: null, vector: null, source: null, target: null, domain: null, text: null, ...MEASURES };
 
 export const isInsideAddress = (address = location.hash) => address.startsWith(PREFIX);
 

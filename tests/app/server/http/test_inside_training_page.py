@@ -26,7 +26,9 @@ def at_step(server: Running, found: dict[str, Any], step: int) -> dict[str, Any]
 def test_the_training_is_shown_with_the_numbers_of_each_checkpoint(page: Page, open_server: Running) -> None:
     found = open_server.ok("/api/inside", {"sentence": SENTENCE, **DIRECTION})
     history = open_server.ok("/api/inside/training")
-    page.goto(f"{open_server.url}/#inside/training?kind=cross&head=2&query=2&step=2&text={SENTENCE.replace(' ', '+')}")
+    page.goto(
+        f"{open_server.url}/#inside/training?kind=cross&head=2&query=2&checkpoint=2&text={SENTENCE.replace(' ', '+')}"
+    )
     expect(page.locator("#chapter h2")).to_have_text("Training")
     expect(page.locator("#course .mark")).to_be_attached()
     assert number(tip(page, "course", "End")) == near(history["metrics"]["loss"][-1])
@@ -52,7 +54,7 @@ def test_the_training_is_shown_with_the_numbers_of_each_checkpoint(page: Page, o
 
 def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Running) -> None:
     fields = {"sentence": SENTENCE, **DIRECTION}
-    page.goto(f"{open_server.url}/#inside/training?step=2&text={SENTENCE.replace(' ', '+')}")
+    page.goto(f"{open_server.url}/#inside/training?checkpoint=2&text={SENTENCE.replace(' ', '+')}")
     reference = page.get_by_label("Reference")
     expect(reference).to_have_value(open_server.ok("/api/inside", fields)["translation"])
     reference.fill(REFERENCE)
@@ -70,6 +72,11 @@ def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Runnin
     assert rows.count() == len(answer["gradients"])
     weight = answer["gradients"][3]
     cells = rows.nth(3).locator("td").all_text_contents()
+    names = rows.locator("th").all_text_contents()
+    assert {"embeddings", "decoder layer 1, encoder-decoder attention, query, matrix"} <= set(names)
+    assert "encoder layer 1, self-attention, normalisation, gamma" in names
+    fallen = int((both[:, 1] < both[:, 0]).sum())
+    expect(page.locator("#fallen")).to_have_count(int(fallen > 0))
     norms = [weight["norm"], weight["weight_norm"], weight["norm"] / weight["weight_norm"], weight["update_norm"]]
     assert [number(text) for text in cells[1:]] == pytest.approx(norms, rel=0.1, abs=6e-4)
     parts = [one for one in answer["gradients"] if "cross-attention" in one["boxes"]]
@@ -83,11 +90,30 @@ def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Runnin
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_the_checkpoint_is_shown_where_a_step_changes_most(page: Page, open_server: Running) -> None:
+    history = {**open_server.ok("/api/inside/training"), "learning_rates": [0.0001, 0.02, 0.0]}
+    history["dev"] = {"step": [0, 2], "dev_loss": [2.0, 2.0], "dev_perplexity": [7.389, 6.8]}
+    page.route("**/api/inside/training", lambda route: route.fulfill(json=history))
+    page.goto(
+        f"{open_server.url}/#inside/training?step=3&text={SENTENCE.replace(' ', '+')}"
+    )  # a step of other chapters
+    expect(page.locator("#rate")).to_have_text("At step 2, the learning rate η is 0.020.")
+    expect(page.locator("#dev-results")).to_contain_text("includes label smoothing")  # e to the power of 2 is 7.389
+    slider = page.get_by_role("slider", name="Checkpoint")
+    slider.press("End")
+    expect(page.locator("#rate")).to_contain_text("this step changes nothing; choose an earlier checkpoint")
+    expect(page).to_have_url(re.compile("checkpoint=4"))
+    slider.press("Home")
+    expect(page.locator("#rate")).to_contain_text("this step changes little; choose a later checkpoint")
+    expect(page).to_have_url(re.compile("checkpoint=0"))
+    expect(page.locator("#dev-results")).not_to_contain_text("smoothing")
+
+
 def test_a_step_that_fails_can_be_tried_again(browser: Browser, open_server: Running) -> None:
     page = browser.new_context().new_page()
     refusal = {"error": "no checkpoint of step 2"}
     page.route("**/api/inside/step", lambda route: route.fulfill(status=404, json=refusal), times=1)
-    page.goto(f"{open_server.url}/#inside/training?step=2&text=It+rains.")
+    page.goto(f"{open_server.url}/#inside/training?checkpoint=2&text=It+rains.")
     page.get_by_role("button", name="Make a training step").click()
     expect(page.locator("#step .failure")).to_contain_text("no checkpoint of step 2")
     page.get_by_role("button", name="Try again").click()

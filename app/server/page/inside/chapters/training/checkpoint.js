@@ -1,7 +1,8 @@
 // What the model of a checkpoint computes for the sentence: its output, one head of attention, and the nearest embeddings.
 import { make } from "../../../elements.js";
 import { bars, controls, figure, heatMap, number, percent } from "../../charts.js";
-import { isMasked, KINDS, pieceLabel, targetOutputs } from "../../tokens.js";
+import { isMasked, KINDS, pieceLabel } from "../../tokens.js";
+import { chosenRow, rowName, rowsOf } from "../attention/attention-map.js";
 import { chosen } from "./player.js";
 
 export function atCheckpoint(training) {
@@ -23,11 +24,12 @@ const output = ({ step, translation }) => make("p", {}, `At step ${step}, the mo
   make("bdi", { id: "output", class: "token-name" }, translation || "nothing"));
 
 function attention({ found, state }, now, answer) {
-  const rows = now.kind === "encoder" ? now.queries : targetOutputs(found);
-  const caption = `${KINDS[now.kind]}, layer ${now.layer + 1}, head ${now.head + 1}, at step ${answer.step}: each row sums to 1`;
+  const rows = rowsOf(found, now);
+  const caption = `${KINDS[now.kind]}, layer ${now.layer + 1}, head ${now.head + 1}, at step ${answer.step}: each row sums to 1` +
+    chosenRow(found, now);
   return figure({ id: "map", caption }, heatMap({
     key: "map", values: answer[`${now.kind}_attention`].part(now.layer, now.head), limit: 1, rows, columns: now.keys,
-    rowName: now.kind === "encoder" ? "query" : "predicted", columnName: "key", chosen: [now.query, now.key],
+    rowName: rowName(now), columnName: "key", chosen: [now.query, now.key],
     isMasked: (query, key) => isMasked(now.kind, query, key), choose: (query, key) => state.set({ query, key }),
     describe: (query, key, value) =>
       `${rows[query]} attends to ${now.keys[key]}: ${isMasked(now.kind, query, key) ? "masked" : percent(value)}`,

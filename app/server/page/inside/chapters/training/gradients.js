@@ -17,6 +17,15 @@ export function gradients(training, answer) {
     table(answer.gradients));
 }
 
+// The name of a weight in words: "encoder/layer_0/self_attention/query/kernel" is "encoder layer 1, self-attention, query, matrix".
+export function weightName(name) {
+  return name.replace(/\/layer_(\d+)/, (_, layer) => ` layer ${Number(layer) + 1}`)
+    .replace("_residual/norm/", "/normalisation/").replace("final_norm", "last normalisation").replace("kernel", "matrix")
+    .replace("embedding/embeddings", "embeddings").replace(/(self|cross)_attention/, "$1-attention").replace("feed_forward", "feed-forward")
+    .replace("query_key_value", "query, key and value").replace("key_value", "key and value")
+    .replaceAll("_", " ").replaceAll("/", ", ").replace("cross-attention", "encoder-decoder attention");
+}
+
 // The norm of the gradients of a box divided by that of its weights, by the box's id.
 function quotients(weights) {
   const squares = new Map();
@@ -51,7 +60,7 @@ function shaded({ model, boxAddress }, answer) {
 function table(weights) {
   const cell = (value) => make("td", { class: "number" }, value === null ? "frozen" : number(value));
   const rows = weights.map(({ name, shape, norm, weight_norm: size, update_norm: update }) => make("tr", {},
-    make("th", { scope: "row" }, name), make("td", { class: "number" }, shape.join(" × ")),
+    make("th", { scope: "row" }, weightName(name)), make("td", { class: "number" }, shape.join(" × ")),
     cell(norm), cell(size), cell(norm === null || !size ? null : norm / size), cell(update)));
   return make("div", { class: "scroll weights", tabindex: 0, role: "region", "aria-label": "The gradients of all weights" },
     make("table", { class: "numbers", id: "weights" },

@@ -3,8 +3,12 @@ import { make } from "../../../elements.js";
 
 const PAUSE_MS = 900; // for each checkpoint, after its numbers are there
 
-// The number of the chosen checkpoint.
-export const chosen = ({ checkpoints }, now) => Math.min(now.step, checkpoints.length - 1);
+// The index of the chosen checkpoint, whose step is in the state. Without one, that with the largest learning rate, where a
+// training step changes most.
+export function chosen({ checkpoints, learning_rates: rates }, now) {
+  const index = now.checkpoint === null ? -1 : checkpoints.indexOf(Number(now.checkpoint));
+  return index < 0 ? rates.indexOf(Math.max(...rates)) : index;
+}
 
 export function player({ state, now, live, history, checkpoint }) {
   const slider = make("input", { type: "range", min: 0, max: 0, step: 1, value: 0 });
@@ -16,16 +20,18 @@ export function player({ state, now, live, history, checkpoint }) {
     play.textContent = value ? "Pause" : "Play";
   }
 
+  const choose = ({ checkpoints }, index) => state.set({ checkpoint: String(checkpoints[index]) });
+
   async function run() {
     const known = await history();
     const last = known.checkpoints.length - 1;
-    if (chosen(known, now()) === last) state.set({ step: 0 });
+    if (chosen(known, now()) === last) choose(known, 0);
     try {
       while (isPlaying && play.isConnected) {
         await checkpoint(known.checkpoints[chosen(known, now())]);
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
         if (!isPlaying || !play.isConnected || chosen(known, now()) === last) break;
-        state.set({ step: chosen(known, now()) + 1 });
+        choose(known, chosen(known, now()) + 1);
       }
     } catch { /* the part that shows the numbers says what failed */ }
     playing(false);
@@ -42,7 +48,10 @@ export function player({ state, now, live, history, checkpoint }) {
     return make("span", { id: "checkpoint" }, step);
   }
 
-  slider.addEventListener("input", () => { playing(false); state.set({ step: Number(slider.value) }); });
+  slider.addEventListener("input", async () => {
+    playing(false);
+    choose(await history(), Number(slider.value));
+  });
   play.addEventListener("click", () => {
     playing(!isPlaying);
     if (isPlaying) run();

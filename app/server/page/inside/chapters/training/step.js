@@ -8,10 +8,11 @@ import { gradients } from "./gradients.js";
 import { chosen } from "./player.js";
 
 const [BETA_1, BETA_2] = ["0.9", "0.98"]; // of all runs
+const SMALL = 0.05; // a learning rate below this part of the largest one changes little
 
 // The form, and the figures of the step after the button was used.
 export function stepForm(training) {
-  const { found, history, now, source } = training;
+  const { found, history, live, now, source } = training;
   const reference = make("textarea", { dir: "auto", rows: 2, id: "reference" });
   reference.value = found.translation;
   const button = make("button", { type: "submit", class: "main" }, "Make a training step");
@@ -39,17 +40,33 @@ export function stepForm(training) {
   return make("div", {},
     make("p", {}, "The step starts from the chosen checkpoint. It is the one that the training would make there if this pair were ",
       "the whole batch, but without dropout. The server then forgets it."),
-    ...equations(), form, shown);
+    ...equations(), live(async (now) => rate(await history(), now)), form, shown);
 }
 
-// The loss, and the update of Adam with g, the gradient of the weight θ, in step n.
+// The learning rate of the step, and why it changes little if it is small.
+function rate(known, now) {
+  const { checkpoints, learning_rates: rates } = known;
+  const i = chosen(known, now);
+  if (i < 0) return make("span", { hidden: "" }); // there is no checkpoint yet
+  const most = Math.max(...rates);
+  const other = `choose ${i < rates.indexOf(most) ? "a later" : "an earlier"} checkpoint`;
+  const why = i < rates.indexOf(most) ? "It still rises (warm-up)" : "The schedule lets it fall towards the end";
+  const said = rates[i] === 0 ? ` The schedule has brought it to 0, so this step changes nothing; ${other}.`
+    : rates[i] < SMALL * most ? ` ${why}, so this step changes little; ${other} to see more.` : "";
+  return make("p", { id: "rate" }, `At step ${checkpoints[i]}, the learning rate η is ${number(rates[i])}.${said}`);
+}
+
+// The loss, and the update of Adam.
 const equations = () => [
-  equation("Section 5.4", sub("loss", "t"), "=", "−", bracket("1", "−", "ε"), words("ln "), "p", bracket(sub("y", "t")), "−",
+  equation("Vaswani et al. 2017, Section 5.4", sub("loss", "t"), "=", "−", bracket("1", "−", "ε"), words("ln "), "p", bracket(sub("y", "t")), "−",
     fraction("ε", "V"), total(row("w", "=", "1"), "V"), words("ln "), "p", bracket("w")),
   equation("Section 5.3", "θ", "←", "θ", "−", "η", fraction(root("1", "−", sup(BETA_2, "n")), row("1", "−", sup(BETA_1, "n"))),
     fraction("m", row(root("v"), "+", sup("10", "−9")))),
   equation("", "m", "←", BETA_1, "m", "+", bracket("1", "−", BETA_1), "g"),
   equation("", "v", "←", BETA_2, "v", "+", bracket("1", "−", BETA_2), sup("g", "2")),
+  make("p", {}, "The first equation is the loss of a token. Label smoothing spreads the part ε of the target over all V tokens, so " +
+    "that the model is not trained to be certain. The others are Adam’s update of a weight θ in step n: g is its gradient, m the " +
+    "moving average of g, v that of g², and η the learning rate. Dropout, which sets random numbers to 0 in training, is left out."),
 ];
 
 function figures(training, answer) {
@@ -88,8 +105,13 @@ function probabilities(answer) {
     { label, value: before(answer, t), text: percent(before(answer, t)), isFaint: true },
     { label: "after", value: after(answer, t), text: percent(after(answer, t)) },
   ]);
-  return figure({ id: "probabilities", caption: "The probability of each token before (pale) and after the update" }, bars({
-    key: "probabilities", items, limit: 1,
-    describe: ({ text }, i) => `${tokens[i >> 1]}, ${i % 2 ? "after" : "before"} the update: ${text}`,
-  }));
+  const fallen = tokens.filter((_, t) => after(answer, t) < before(answer, t)).length;
+  const why = `${fallen === 1 ? "One token becomes" : `${fallen} tokens become`} less probable. The step follows the gradient of the ` +
+    "whole sentence, not of each token, and moves every weight by the optimizer’s step size, which can be too far for one token.";
+  return make("div", {},
+    figure({ id: "probabilities", caption: "The probability of each token before (pale) and after the update" }, bars({
+      key: "probabilities", items, limit: 1,
+      describe: ({ text }, i) => `${tokens[i >> 1]}, ${i % 2 ? "after" : "before"} the update: ${text}`,
+    })),
+    fallen ? make("p", { id: "fallen" }, why) : "");
 }

@@ -36,6 +36,11 @@ export default {
   },
 };
 
+const NAMES = { dev_loss: "loss", dev_bleu: "BLEU", dev_chrf: "chrF", dev_bits_per_character: "bits a character" };
+const PERPLEXITY = " The loss is in nats, which means with the natural logarithm, and includes label smoothing. The perplexity is e to " +
+  "the power of the loss without smoothing, so it does not follow from the loss shown here.";
+const APART = 0.01; // share by which they differ more than by rounding
+
 // The loss of the whole training, with the checkpoint's step, and the checkpoint's results on the dev set.
 function course(history, now) {
   const { metrics, checkpoints, dev } = history;
@@ -44,12 +49,20 @@ function course(history, now) {
   if (!points.length) return make("p", {}, "The run has no losses yet.");
   const caption = `Training loss by step, with label smoothing; the orange line is step ${step}`;
   const results = Object.entries(dev).filter(([name]) => name !== "step")
-    .map(([name, values]) => [name.replace("dev_", ""), values[dev.step.indexOf(step)]])
+    .map(([name, values]) => [NAMES[name] ?? name.replace("dev_", "").replaceAll("_", " "), values[dev.step.indexOf(step)]])
     .filter(([, value]) => Number.isFinite(value)).map(([name, value]) => `${name} ${number(value)}`);
   return make("div", {},
     figure({ id: "course", caption }, lineChart({
       key: "course", series: [{ name: "loss", values: points.map(([, loss]) => loss) }], places: points.map(([place]) => place),
       across: "step", up: "loss in nats a token", mark: step,
     })),
-    results.length ? make("p", { id: "dev-results" }, `On the dev set, this checkpoint has: ${results.join(", ")}.`) : "");
+    results.length ? make("p", { id: "dev-results" }, `On the dev set, sentences that it is not trained on, this checkpoint has: ` +
+      `${results.join(", ")}.${explained(dev, step)}`) : "");
+}
+
+// Why the perplexity is not e to the power of the loss, if it is not.
+function explained({ step: steps, dev_loss: losses, dev_perplexity: perplexities }, step) {
+  const i = steps.indexOf(step);
+  const ratio = perplexities?.[i] / Math.exp(losses?.[i]);
+  return Math.abs(ratio - 1) > APART ? PERPLEXITY : "";
 }
