@@ -41,7 +41,7 @@ export default {
     const times = once(() => timing(LENGTHS));
     return make("div", {},
       make("p", {}, "Before the Transformer, recurrent networks read a sentence token by token and kept all that they had " +
-        "read in a vector. Table 1 of the paper compares layers in three ways: how many operations a layer needs, how many " +
+        "read in a vector. Table 1 of Vaswani et al. 2017 compares layers in three ways: how many operations a layer needs, how many " +
         "of these must wait for each other, and how many steps lie between two tokens."),
       lengthSlider(live, state),
       live((now) => comparison(lengthOf(now), model.model_width)),
@@ -110,23 +110,22 @@ function math(parts) {
 }
 
 function tokens(now, state) {
-  const last = now.queries.length - 1;
-  const control = (name, label) => choices({
-    key: name, label, options: now.queries, chosen: Math.min(now[name], last), isToken: true,
-    choose: (i) => state.set({ [name]: i }),
+  const control = (name, label, chosen) => choices({
+    key: name, label, options: now.queries, chosen, isToken: true, choose: (i) => state.set({ [name]: i }),
   });
-  return make("div", { class: "controls" }, control("query", "First token"), control("key", "Second token"));
+  const [first, second] = chosenTokens(now);
+  return make("div", { class: "controls" }, control("query", "First token", first), control("key", "Second token", second));
 }
 
-// The two chosen tokens, or the ends of the sentence if they are the same.
-function ends(now) {
-  const last = now.queries.length - 1;
-  const key = Math.min(now.key, last);
-  return now.query === key ? [0, last] : [now.query, key].sort((a, b) => a - b);
+// The two chosen tokens. If they are the same, the second is the end of the sentence that is farther away.
+function chosenTokens({ query, key, queries }) {
+  const last = queries.length - 1;
+  const farther = query > last / 2 ? 0 : last;
+  return [query, Math.min(key, last) === query ? farther : Math.min(key, last)];
 }
 
 function distance(now, state) {
-  const [from, to] = ends(now);
+  const [from, to] = chosenTokens(now).sort((a, b) => a - b);
   const [first, last] = [now.queries[from], now.queries[to]];
   const steps = to - from;
   return make("div", {},
