@@ -19,7 +19,7 @@ export function drawTree(text) {
   const root = read(text);
   const tree = make("ul", { class: "tree" }, ...(root.label === ROOT ? root.children : [root]).map(branch));
   // A wide tree is scrolled by keys, too.
-  const box = make("div", { class: "tree-box", tabindex: 0, role: "group", "aria-label": "Constituents" }, tree);
+  const box = make("div", { class: "tree-box scroll", tabindex: 0, role: "group", "aria-label": "Constituents" }, tree);
   return make("div", { class: "parse" }, box, make("code", { class: "brackets" }, text));
 }
 

@@ -7,7 +7,7 @@ export { figure } from "./drawing/figures.js";
 export { heatMap, longVector, thumbnail, vectors } from "./drawing/grids.js";
 export { links } from "./drawing/links.js";
 export { multiples } from "./drawing/multiples.js";
-export { number, percent, whole } from "./drawing/numbers.js";
+export { number, percent, thousandths, whole } from "./drawing/numbers.js";
 export { projections } from "./drawing/projections.js";
 export { slider } from "./drawing/slider.js";
 export { waves } from "./drawing/waves.js";
@@ -26,7 +26,7 @@ export function choices({ key, label, options, chosen, choose, isToken = false }
     button.addEventListener("click", () => choose(i));
     return button;
   });
-  const kind = isToken ? "choices tokens" : "choices";
+  const kind = isToken ? "choices tokens scroll" : "choices";
   const group = make("div", { class: kind, role: "radiogroup", "aria-label": label }, ...buttons);
   group.addEventListener("keydown", (event) => {
     const now = buttons.indexOf(event.target);

@@ -31,7 +31,7 @@ export const words = (text) => element("mtext", text);
 export function equation(place, ...parts) {
   const math = element("math", row(...parts));
   math.setAttribute("displaystyle", "true");
-  const box = make("div", { class: "equation", role: "group", "aria-label": "Equation" }, math, make("span", { class: "place" }, place));
+  const box = make("div", { class: "equation scroll", role: "group", "aria-label": "Equation" }, math, make("span", { class: "place" }, place));
   sizes.observe(box);
   return box;
 }

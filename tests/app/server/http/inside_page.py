@@ -43,6 +43,14 @@ SHOW_SAVED = """async (saved) => {
     new Inside(document.getElementById("inside"), savedSource(saved)).show({});
 }"""
 
+# The boxes whose content does not fit, and that have no shadow where there is more.
+CUT_WITHOUT_HINT = """[...document.querySelectorAll("#inside *")].filter((one) => {
+    const { overflowX, backgroundAttachment } = getComputedStyle(one);
+    const isCut = one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1;
+    const hasHint = one.matches(".scroll") && backgroundAttachment.includes("local");
+    return one instanceof HTMLElement && overflowX !== "visible" && isCut && !hasHint && !one.matches("select");
+}).map((one) => `${one.tagName} ${one.className}`)"""
+
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:

@@ -18,6 +18,9 @@ export function number(value, decimals = 3) {
 
 export const whole = d3.format(",d");
 
+// A number with three decimals, however large it is, for columns of numbers that are compared.
+export const thousandths = d3.format(",.3f");
+
 export function percent(share) {
   return `${(100 * share).toFixed(share < 0.01 ? 2 : share < 0.1 ? 1 : 0)} %`;
 }
