@@ -12,15 +12,17 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from keras_nmt.app.decoding.generation.generator import TextGenerator
 from keras_nmt.app.decoding.signatures import GENERATE, TOKENIZE, Signatures, inputs_of, with_translate
+from keras_nmt.app.decoding.text.sentences import split_copied_outside, stretches_in_python
 from keras_nmt.app.exporting.signature_definitions import definitions_of, signature_definitions
 from keras_nmt.app.models.architecture import Architecture
 from keras_nmt.app.models.export_layout import WARM_UP, is_ctranslate2
-from keras_nmt.app.models.exports import load_export, reporting_damage
+from keras_nmt.app.models.exports import ExportModel, load_export, reporting_damage
 from keras_nmt.app.models.generation import generator_of_export
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.server.engine.export_folders import version_number
 from keras_nmt.app.server.errors import NotFoundError
 from keras_nmt.app.tasks.task import Task
+from keras_nmt.pipelines.vocabulary.tags import tagged
 
 TRIED_TOKENS = 8  # more than one step of a generator
 
@@ -36,6 +38,7 @@ class Version:
         signatures: Functions of the signatures, by name.
         definitions: Inputs and outputs of each signature, as TensorFlow Serving describes them.
         examples: Sentences of the dev set, each after the tags of its target language and domain; may be empty.
+        has_faster_engine: True if another engine than that of the signature `inside` translates: CTranslate2.
 
     Args:
         model: Name of the export.
@@ -58,6 +61,7 @@ class Version:
             definitions = definitions_of(self.signatures) if from_functions else signature_definitions(folder)
             self.definitions = with_translate(definitions)
         self.examples: list[str] = self.export.examples
+        self.has_faster_engine = isinstance(self.export, ExportModel) and self.export.engine is not None
         self._defaults = {
             name: {key: tf.make_ndarray(value)[()] for key, value in definition.defaults.items()}
             for name, definition in self.definitions.items()
@@ -73,6 +77,8 @@ class Version:
 
     def token_counts(self, texts: Sequence[bytes]) -> list[int]:
         """Returns the number of tokens of each UTF-8 text, without the end-of-sentence token."""
+        if not texts:
+            return []
         if outside := self.export.python_vocabulary:
             return [len(ids) for ids in outside.encode_in_python([text.decode("utf-8", "replace") for text in texts])]
         lengths: list[int] = self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy().tolist()
@@ -153,3 +159,14 @@ class Direction:
         """
         prepared = self.task.prepared(text)
         return self.version.languages.tagger(self.target, self.domain)(prepared).encode("utf-8", "replace")
+
+    def tokens_to_read(self, text: bytes) -> int:
+        """Returns the number of tokens of an encoded text that are for the model, tags included.
+
+        What is copied has none, such as a sentence without letters; see `split_copied`.
+        """
+        if self.task.piece != "sentence":
+            return sum(self.version.token_counts([text]))
+        tags, plain = self.version.languages.split(text.decode())
+        rests = [split_copied_outside(stretch.text).rest for stretch in stretches_in_python(plain)]
+        return sum(self.version.token_counts([tagged(rest, tags).encode() for rest in rests if rest]))

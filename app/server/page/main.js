@@ -30,14 +30,20 @@ async function showInside(tab) {
   if (!task().inside) return;
   const [{ Inside }, { serverSource }] = await Promise.all([import("./inside/start.js"), import("./inside/source.js")]);
   if (tab.getAttribute("aria-selected") !== "true") return; // the user has left it meanwhile
-  inside ??= new Inside(at("inside-view"), serverSource(quiet(post), quiet(get), models.some(({ training }) => training)));
+  const hasRun = models.some(({ training }) => training);
+  inside ??= new Inside(at("inside-view"), serverSource(quiet(post), quiet(get), hasRun, fasterEngineIn));
   const { source, target } = direction();
-  const model = models.find((one) => one.source.code === source && one.target.code === target);
+  const model = modelOf(source, target);
   const text = typed() || model.examples[0] || EXAMPLE;
   const isNew = text !== offered && !(offered === null && inside.state.values.text); // a link has its own text
   offered = text;
   inside.show({ ...direction(), ...(isNew ? { text } : {}) });
 }
+
+const modelOf = (source, target) => models.find((one) => one.source.code === source && one.target.code === target);
+
+// The name of the first tab, if another engine computes there than in the other view.
+const fasterEngineIn = (source, target) => (modelOf(source, target)?.faster_engine ? at("tab-translate").textContent : null);
 
 // Sends requests whose failures the other view shows itself.
 const quiet = (send) => async (...request) => {

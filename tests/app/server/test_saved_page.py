@@ -81,7 +81,7 @@ def test_the_file_is_shown_without_a_server_and_loads_nothing(file: Path, browse
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{file.as_uri()}#inside/cross-attention?head=2")
     expect(page.locator("#chapter h2")).to_have_text("Encoder-decoder attention")
-    assert page.title() == f"{saved['sentence']}: inside the Transformer"
+    assert page.title() == f"Encoder-decoder attention: {saved['sentence']}: inside the Transformer"
     expect(page.locator("#said bdi").first).to_have_text(saved["sentence"])
     expect(page.locator("footer")).to_contain_text(re.compile(r"Model: export, version 1\. Written by nmt \d"))
     cells = page.locator("#attention-map .cells rect")

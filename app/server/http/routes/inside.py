@@ -1,7 +1,7 @@
 """The interface of *Inside the Transformer*: what a model computes for one sentence.
 
 Arrays of floats are sent as `{"shape": [2, 3], "float16": "…"}` with the values in base64, little endian, row by row.
-Those of which probabilities are computed have "float32" instead. Integers and strings are lists.
+Those of which probabilities are computed, and norms, have "float32" instead. Integers and strings are lists.
 """
 
 import base64
@@ -33,8 +33,8 @@ from keras_nmt.app.server.http.routes.page_api import END, DirectedRequest, text
 from keras_nmt.app.server.http.routes.tensors_as_json import json_values
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE
 
-# A probability at a low temperature needs more digits than float16 has.
-EXACT = {"top_logits", "chosen_logits", "temperatures", "log_normalizers"}
+# A probability at a low temperature needs more digits than float16 has. Norms are compared with those of whole vectors.
+EXACT = {"top_logits", "chosen_logits", "temperatures", "log_normalizers", "encoder_norms", "decoder_norms"}
 
 routes = APIRouter(prefix="/api/inside", tags=["nmt"])
 
@@ -124,7 +124,7 @@ def sentence_fields(direction: Direction, text: bytes, found: Mapping[str, np.nd
     shown, tokens = read_prompt(direction, found) if "prompt_tokens" in found else read_source(direction, found)
     return {
         "sentence": shown,
-        "is_cut": direction.version.token_counts([text])[0] > tokens,
+        "is_cut": direction.tokens_to_read(text) > tokens,
         "translation": json_values(found.get("beam_output", found["greedy_output"]), binary=False),
         "model": {"task": direction.task.name, **asdict(direction.version.architecture)},
         "search": {"beam_size": options.beam_size, "length_penalty": options.length_penalty},

@@ -108,7 +108,8 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
 
     `task` has the words of the model's task. Requests for a model of another task than translation name the codes of
     `source` and `target` as they are in its entry, such as "text" and "summary". `training` is true if a run is open
-    whose training the page can show.
+    whose training the page can show. `faster_engine` is true if CTranslate2 translates; what a model computes is always
+    shown by TensorFlow, whose output can differ.
     """
     return [
         {
@@ -120,6 +121,7 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
             "domains": list(direction.version.languages.domains),
             "examples": direction.examples,
             "training": service.inspected_run is not None,
+            "faster_engine": direction.version.has_faster_engine,
         }
         for direction in service.models.directions()
     ]
@@ -231,7 +233,7 @@ def explanation_json(direction: Direction, sentence: str) -> bytes:
     source = [piece for piece in found["source_pieces"] if piece != END]
     explanation: dict[str, Any] = {
         "sentence": text_of_pieces(source[len(direction.tags) :]),
-        "is_cut": direction.version.token_counts([text])[0] > len(source),
+        "is_cut": direction.tokens_to_read(text) > len(source),
         "translation": text_of_pieces(piece for piece in found["target_pieces"] if piece != END),
     }
     for name, values in found.items():

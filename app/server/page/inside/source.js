@@ -3,8 +3,9 @@
 import { decode } from "./arrays.js";
 
 // `post` and `get` send a request to the server and return the promise of its answer. `hasRun` is true if the server has a run
-// open, whose training can be shown.
-export function serverSource(post, get, hasRun) {
+// open, whose training can be shown. `fasterEngineIn(source, target)` is the name of the tab in which a faster engine computes the
+// output of a model, or null.
+export function serverSource(post, get, hasRun, fasterEngineIn) {
   const direction = (values) => ({ source: values.source, target: values.target, domain: values.domain });
   return {
     canAsk: true,
@@ -12,7 +13,10 @@ export function serverSource(post, get, hasRun) {
     // The tokens, the attention and all else of one sentence. `values` are those of the state.
     overview: async (values, signal) => {
       const found = await post("api/inside", { sentence: values.text, ...direction(values) }, signal);
-      return { ...decode(found), model: { ...found.model, training: hasRun }, direction: direction(values) };
+      return {
+        ...decode(found), model: { ...found.model, training: hasRun }, direction: direction(values),
+        fasterEngineIn: fasterEngineIn(values.source, values.target),
+      };
     },
 
     // The vectors of one head and of its layer, for a sentence that `overview` has found.

@@ -6,8 +6,10 @@ import { hideTip } from "./drawing/pointing.js";
 import { failure } from "./failure.js";
 import { picture, placeOfBox } from "./picture.js";
 import { isInsideAddress, readAddress, State } from "./state.js";
+import { hasSource } from "./tokens.js";
 
-const CUT = "The text is too long for this view. Only the beginning, which is shown below, was read.";
+const CUT = "Only the beginning of the text was read. It is shown below.";
+const NOTHING = "There is nothing here for the model to read. Text without letters is copied.";
 const TEXT_FIELDS = "input, textarea";
 const FIELDS = `${TEXT_FIELDS}, select, [role=tab], [role=radiogroup], .scroll[tabindex], .equation[tabindex]`; // they use the arrow keys
 const WALK = { "[": -1, "]": 1, ArrowLeft: -1, ArrowRight: 1 };
@@ -18,6 +20,8 @@ export class Inside {
   // `root` is the empty element of the view, `source` has the numbers (see source.js).
   constructor(root, source) {
     this.source = source;
+    this.name = source.canAsk ? "nmt" : document.title; // behind the chapter in the title of the document
+    this.titleOutside = null; // the title while the view is hidden
     this.state = new State(isInsideAddress() ? readAddress(location.hash) : {});
     this.found = null;
     this.open = null; // the shown chapter
@@ -43,13 +47,16 @@ export class Inside {
 
   // Shows the view, with these values of the state.
   show(values) {
+    if (!this.isShown) this.titleOutside = document.title;
     this.isShown = true;
     this.state.set(values);
     this.writeAddress(false);
+    if (this.found) this.writeTitle();
     if (!this.found && !this.running) this.load();
   }
 
   hide() {
+    if (this.isShown) document.title = this.titleOutside;
     this.isShown = false;
     hideTip();
   }
@@ -68,6 +75,10 @@ export class Inside {
     history[isNewPage && isInsideAddress() ? "pushState" : "replaceState"](null, "", address);
   }
 
+  writeTitle() {
+    if (this.isShown) document.title = `${this.chapter.title}: ${this.name}`;
+  }
+
   // Fetches the numbers of the sentence. What was shown stays until they are there.
   async load() {
     this.running?.abort();
@@ -80,19 +91,26 @@ export class Inside {
     try {
       const found = await this.source.overview(values, running.signal);
       if (running.signal.aborted) return;
-      this.found = found;
-      cut.textContent = found.is_cut ? CUT : "";
-      said.replaceChildren(...saidLine(found));
-      this.showChapter(false);
+      this.found = isEmpty(found) ? null : found;
+      cut.textContent = isEmpty(found) ? NOTHING : found.is_cut ? CUT : "";
+      said.replaceChildren(...(isEmpty(found) ? [] : saidLine(found)));
+      if (isEmpty(found)) this.clear();
+      else this.showChapter(false);
     } catch (error) {
       if (running.signal.aborted) return;
       cut.textContent = "";
-      this.close();
-      this.parts.place.hidden = true;
-      chapter.replaceChildren(failure(error, () => this.load()));
+      this.clear(failure(error, () => this.load()));
     }
     this.running = null;
     chapter.setAttribute("aria-busy", "false");
+  }
+
+  // Shows `nodes` in place of the chapter.
+  clear(...nodes) {
+    this.close();
+    this.parts.place.hidden = true;
+    for (const bar of this.parts.bars) bar.replaceChildren();
+    this.parts.chapter.replaceChildren(...nodes);
   }
 
   close() {
@@ -115,6 +133,7 @@ export class Inside {
     this.open = openChapter(chapter, found, state, source);
     const heading = make("h2", { tabindex: -1 }, chapter.title);
     parts.chapter.replaceChildren(heading, this.open.element);
+    this.writeTitle();
     parts.place.hidden = false;
     parts.page.classList.toggle("whole", chapter.id === "overview");
     this.showPlace();
@@ -211,9 +230,14 @@ function step(chapter, rel, address) {
   return make("a", { ...common, href: address(chapter.id), title: label, "aria-label": label }, ...parts);
 }
 
+// True if the model reads a source, and there is none. A language model writes without a prompt, too.
+const isEmpty = (found) => hasSource(found) && !found.sentence;
+
 // What was read, and what the model makes of it.
-function saidLine({ sentence, translation, model, direction }) {
+function saidLine({ sentence, translation, model, direction, fasterEngineIn }) {
   const lang = (code) => (model.task === "translation" ? code ?? null : null);
   return [make("bdi", { lang: lang(direction?.source) }, sentence), " → ",
-    make("bdi", { id: "said-translation", lang: lang(direction?.target) }, translation)];
+    make("bdi", { id: "said-translation", lang: lang(direction?.target) }, translation),
+    fasterEngineIn ? make("small", { id: "engines" }, `The tab “${fasterEngineIn}” uses a faster, less exact engine, so its output can ` +
+      "differ.") : ""];
 }

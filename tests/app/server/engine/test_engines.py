@@ -73,6 +73,7 @@ def test_the_server_uses_both_engines(both_engines: Path) -> None:
 
 def test_both_engines_count_the_same_tokens(both_engines: Path, export: Path) -> None:
     outside, graph = Version("both", both_engines / "1"), Version("export", export / "1")
+    assert (outside.has_faster_engine, graph.has_faster_engine) == (True, False)
     assert outside.export.python_vocabulary
     assert graph.export.python_vocabulary is None
     texts = [text.encode() for text in TEXTS]

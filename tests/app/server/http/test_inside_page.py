@@ -16,6 +16,7 @@ from tests.app.server.http import inside_page
 from tests.app.server.http.inside_page import (
     BLANK,
     CHAPTERS,
+    CUT_WITHOUT_HINT,
     DIRECTION,
     PHONE,
     SENTENCE,
@@ -48,6 +49,7 @@ def test_chapters_are_walked_by_keys_and_keep_what_is_chosen(page: Page, server:
         shown(page, chapter)
         assert f"#inside/{chapter}?" in page.url
         expect(page.locator("#chapter h2")).to_be_focused()
+        expect(page).to_have_title(f"{CHAPTERS[chapter]}: nmt")
     assert {name: chosen(page, name) for name in kept} == kept
     expect(page.get_by_label("Sentence", exact=True)).to_have_value(SENTENCE)
     page.go_back()
@@ -75,6 +77,7 @@ def test_a_link_shows_the_same(page: Page, server: Running, found: dict[str, Any
     assert page.url == link
     assert chosen(page, "Step") == "5. Softmax"
     page.get_by_role("tab", name="Translate").click()
+    expect(page).to_have_title("nmt: translate")
     assert "#inside" not in page.url
     page.go_back()
     page.goto(link.replace("query=3", "query=999"))  # a position that this sentence does not have
@@ -158,7 +161,7 @@ def test_figures_are_saved(page: Page, server: Running) -> None:
 
 def test_nothing_is_wider_than_a_phone_or_moves(page: Page, server: Running) -> None:
     page.set_viewport_size(PHONE)
-    opened(page, server, "overview")
+    opened(page, server, "overview", length=1000)
     moving = "[...document.querySelectorAll('*')].filter((one) => getComputedStyle(one).animationName !== 'none')"
     assert page.evaluate(f"{moving}.length") == 0
     for chapter in CHAPTERS:
@@ -166,6 +169,7 @@ def test_nothing_is_wider_than_a_phone_or_moves(page: Page, server: Running) -> 
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, chapter
         wide = page.locator(".equation").evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth)")
         expect(page.locator(".equation[tabindex='0']")).to_have_count(len(wide))  # they are scrolled by keys
+        assert page.evaluate(CUT_WITHOUT_HINT) == [], chapter
         page.keyboard.press("]")
     page.emulate_media(reduced_motion="no-preference")
     opened(page, server, "overview")

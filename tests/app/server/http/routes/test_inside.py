@@ -43,7 +43,7 @@ def test_the_answer_is_that_of_the_signature(overview: dict[str, Any], export: A
         if getattr(values, "dtype", None) != np.float32:
             assert overview[name] == json.loads(json.dumps(values_json(name, values)))
         else:
-            exact = name in ("top_logits", "chosen_logits", "temperatures", "log_normalizers")
+            exact = name in ("top_logits", "chosen_logits", "temperatures", "log_normalizers") or "norms" in name
             tolerance = 0 if exact else 1e-3
             np.testing.assert_allclose(array(overview[name]), values, rtol=tolerance, atol=tolerance)
     assert (overview["sentence"], overview["is_cut"]) == (SENTENCE, False)
@@ -70,6 +70,14 @@ def test_a_long_text_is_cut_and_said(server: Running) -> None:
     assert len(found["source_ids"]) <= 64
     assert found["sentence"].startswith("we are here and we are")
     assert len(found["sentence"]) < 800
+    assert server.ok("/api/inside", {"sentence": "It rains. It rains.", **PAIR})["is_cut"]
+
+
+@pytest.mark.parametrize("text", ["\N{GRINNING FACE}", " 1 + 1 \N{GRINNING FACE}", "  ", "1. It rains."])
+def test_what_is_copied_is_not_called_cut(server: Running, text: str) -> None:
+    found = server.ok("/api/inside", {"sentence": text, **PAIR})
+    assert (found["sentence"], found["is_cut"]) == ("It rains." if "rains" in text else "", False)
+    assert server.ok("/api/explain", {"sentence": text, **PAIR})["is_cut"] is False
 
 
 @pytest.mark.parametrize(
