@@ -16,7 +16,6 @@ from tests.app.server.serving import Running
 page, found = inside_page.page, inside_page.found
 SHOWN = 10  # products of an entry
 AS_TRAINED = 9  # index of temperature 1
-STEP_MS = 1200  # of the button "Play"
 LEAST = 0.02  # weight that has a line
 NONE = "\N{EN DASH}"
 
@@ -131,6 +130,10 @@ def test_attention_is_computed_step_by_step(page: Page, server: Running, found: 
     assert number(tip(page, "sum", "End")) == pytest.approx(scores[0], abs=0.01)
     following.click()
     assert number(tip(page, "scaled")) == near(scaled[0])
+    seen = np.isfinite(scaled)
+    both = [np.exp(one[seen]) / np.exp(one[seen]).sum() for one in (scores, scaled)]
+    shares = numbers(page.locator("#both-weights .value"))
+    assert shares == pytest.approx((100 * np.transpose(both)).ravel().tolist(), abs=0.6)
     following.click()
     assert column(page, "masked") == near(scaled)
     following.click()
@@ -181,8 +184,16 @@ def test_what_heads_do_is_measured(page: Page, server: Running, two_layers: dict
 
 
 def test_the_attention_maps_show_all_weights(page: Page, server: Running, found: dict[str, Any]) -> None:
+    source, target = found["source_pieces"][0], found["target_pieces"][0]
+    strong = {"encoder": [source] * 2, "decoder": ["⟨start⟩"] * 2, "cross": [target, source]}  # the row and the key
+    first = f"reads ⟨start⟩ and predicts {found['target_pieces'][0]}"
     for kind, chapter in (("encoder", "self-attention"), ("decoder", "masked-attention"), ("cross", "cross-attention")):
         opened(page, server, chapter, head=2)
+        for figure in ("attention-map", "attention-lines"):
+            caption = page.locator(f"#{figure} figcaption")
+            expect(caption).to_contain_text("sums to 1" if figure == "attention-map" else "thicker line")
+            assert (first in (caption.text_content() or "")) == (kind != "encoder")
+            assert sorted(page.locator(f"#{figure} .strong").all_text_contents()) == sorted(strong[kind])
         weights = found[f"{kind}_attention"][0, 1]
         assert page.locator("#attention-map .cells rect").count() == weights.size
         percent = number(tip(page, "attention-map", "ArrowDown", "ArrowRight"))
@@ -219,6 +230,7 @@ def test_the_source_token_that_each_step_looks_at(page: Page, server: Running, t
     assert places == best[0, 1:].tolist()  # from the second step, which is chosen
     expect(page.locator("#looks .strong").first).to_have_text("Layer 1")  # the second to last
     moves = np.sign(np.diff(best[0])).tolist()
+    expect(page.locator("p", has_text="strongest source token")).to_contain_text("In the mean of the heads of layer 1")
     answer = page.locator("p", has_text="strongest source token").text_content() or ""
     times = [1 if text == "once" else int(text.split()[0]) for text in re.findall(r"once|\d+ times", answer)]
     assert times == [moves.count(1), moves.count(0), moves.count(-1)]
@@ -267,27 +279,3 @@ def test_the_decoder_writes_one_token_at_a_time(page: Page, server: Running, fou
     expect(page.locator("p", has_text="with a probability of")).to_contain_text(found["target_pieces"][2])
     said = page.locator("p", has_text="with a probability of").text_content() or ""
     assert number(re.findall("probability of ([^%]*)%", said)[0]) == pytest.approx(100 * own, abs=0.6)
-
-
-def test_the_steps_of_the_decoder_play_only_when_asked(page: Page, server: Running, found: dict[str, Any]) -> None:
-    play = page.get_by_role("button", name="Play")
-    opened(page, server, "decoder")
-    expect(play).to_have_count(0)  # the browser asks for less motion
-    page.emulate_media(reduced_motion="no-preference")
-    page.clock.install()
-    opened(page, server, "decoder")
-    steps = page.locator("#slider-step")
-    page.clock.run_for(3 * STEP_MS)
-    expect(steps).to_have_value("0")
-    play.click()
-    page.clock.run_for(2 * STEP_MS)
-    expect(steps).to_have_value("2")
-    page.get_by_role("button", name="Pause").click()
-    page.clock.run_for(2 * STEP_MS)
-    expect(steps).to_have_value("2")
-    steps.press("End")
-    play.click()  # begins anew
-    expect(steps).to_have_value("0")
-    page.clock.run_for(STEP_MS * (len(found["target_pieces"]) + 1))
-    expect(steps).to_have_value(str(len(found["target_pieces"]) - 1))
-    expect(play).to_be_visible()

@@ -15,8 +15,8 @@ const short = (label) => ([...label].length > LONGEST ? `${[...label].slice(0, L
 const widest = (labels) => LETTER * Math.max(0, ...labels.map((label) => [...short(label)].length));
 
 // Draws the weights, a Tensor [queries, keys].
-//   queries, keys: labels; names: what the two columns are; chosen: a query; describe(query); choose(query).
-export function links({ key, values, queries, keys, names, chosen, describe, choose }) {
+//   queries, keys: labels; names: what the two columns are; chosen: a query; chosenKey; describe(query); choose(query).
+export function links({ key, values, queries, keys, names, chosen, chosenKey, describe, choose }) {
   const between = BETWEEN[document.documentElement.clientWidth < NARROW ? "narrow" : "wide"];
   const left = Math.max(widest(queries), LETTER * names[0].length) + 10;
   const right = left + between;
@@ -32,7 +32,7 @@ export function links({ key, values, queries, keys, names, chosen, describe, cho
     class: isStrong ? "strong" : null, x, y: middle(i) + 5, "text-anchor": anchor,
   }, short(text));
   svg.append(...queries.map((text, i) => label(text, i, left - 8, "end", i === chosen)),
-    ...keys.map((text, j) => label(text, j, right + 8, "start", values.at(chosen, j) === Math.max(...values.row(chosen)))));
+    ...keys.map((text, j) => label(text, j, right + 8, "start", j === chosenKey)));
 
   function lines(i) {
     return keys.flatMap((_, j) => {

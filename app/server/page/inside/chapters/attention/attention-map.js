@@ -14,8 +14,14 @@ export function meanOfHeads(weights, layer) {
   return new Tensor([queries, keys], values);
 }
 
-// The labels of the queries. Those of the decoder are named after the token that is predicted there.
-export const rowsOf = (found, now) => (now.kind === "encoder" ? now.queries : targetOutputs(found));
+// The labels of the queries: the tokens that are read. Those of encoder-decoder attention are named after the token that is
+// predicted there, which is the one whose source is looked for.
+export const rowsOf = (found, now) => (now.kind === "cross" ? targetOutputs(found) : now.queries);
+export const rowName = (now) => (now.kind === "cross" ? "predicted" : "query");
+
+// What the chosen query reads and predicts, in words; nothing for the encoder, which predicts nothing.
+export const chosenRow = (found, now) => (now.kind === "encoder" ? ""
+  : `. The chosen row is the position that reads ${now.queries[now.query]} and predicts ${targetOutputs(found)[now.query]}`);
 
 // The controls, the lines and the map.
 export function attentionMap(context) {
@@ -58,9 +64,9 @@ function strongest(values, keys, query) {
 
 function lines(found, now, state, { values, name }) {
   const rows = rowsOf(found, now);
-  const names = [now.kind === "encoder" ? "query" : "predicted", "key"];
-  return figure({ id: "attention-lines", caption: `${name}: a thicker line is a larger weight` }, links({
-    key: "attention-lines", values, queries: rows, keys: now.keys, names, chosen: now.query,
+  const caption = `${name}: a thicker line is a larger weight${chosenRow(found, now)}`;
+  return figure({ id: "attention-lines", caption }, links({
+    key: "attention-lines", values, queries: rows, keys: now.keys, names: [rowName(now), "key"], chosen: now.query, chosenKey: now.key,
     choose: (query) => state.set({ query }),
     describe: (query) => `${rows[query]} attends most to: ${strongest(values, now.keys, query)}`,
   }));
@@ -68,9 +74,10 @@ function lines(found, now, state, { values, name }) {
 
 function map(found, now, state, { values, name }) {
   const rows = rowsOf(found, now);
-  return figure({ id: "attention-map", caption: `${name}: each row is a query and sums to 1` }, heatMap({
-    key: "attention-map", values, limit: 1, rows, columns: now.keys,
-    rowName: now.kind === "encoder" ? "query" : "predicted", columnName: "key", chosen: [now.query, now.key],
+  const caption = `${name}: each row is a query and sums to 1${chosenRow(found, now)}`;
+  return figure({ id: "attention-map", caption }, heatMap({
+    key: "attention-map", values, limit: 1, rows, columns: now.keys, rowName: rowName(now), columnName: "key",
+    chosen: [now.query, now.key],
     isMasked: (query, key) => isMasked(now.kind, query, key), choose: (query, key) => state.set({ query, key }),
     describe: (query, key, value) =>
       `${rows[query]} attends to ${now.keys[key]}: ${isMasked(now.kind, query, key) ? "masked" : percent(value)}`,

@@ -5,7 +5,8 @@ import { looks, moves } from "./looks.js";
 import { maskPart } from "./masks.js";
 
 const WORDS = "Here the queries come from the decoder, and the keys and values from the encoder's output. So each position of " +
-  "the output can look at each token of the source. The thickest line of a row leads to the source token that it looks at most.";
+  "the output can look at each token of the source. The thickest line of a row leads to the source token that it looks at most. " +
+  "A row is named after the token that it predicts, because that is the one which is looked for in the source.";
 const ANSWER = "It keeps no pointer. At each step, the query of the new position is compared anew with the keys of all source " +
   "tokens, so the attention can stay, move on or go back. The query depends on what has been written, because it comes out of " +
   "the self-attention.";

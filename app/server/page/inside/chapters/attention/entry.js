@@ -41,7 +41,8 @@ export function entry(now, parts) {
   const caption = `The ${shown.length} largest of the ${height} products in number ${i + 1} of the ${name} of ${token}`;
   return make("div", {},
     make("p", {}, `Number ${i + 1} of the ${name} of ${token} sums ${height} products${hasBias ? " and a bias" : ""}: ` +
-      `each number of x times the weight in column ${i + 1} of its matrix. The whole ${name} has ${height} × ${width} weights.`),
+      `each number of x times the weight in column ${i + 1} of the matrix, which is row ${i + 1} of the picture. The matrix of the ` +
+      `${name} has ${height} × ${width} weights.`),
     equation("", sub(letter, String(i + 1)), "=", total(row("j", "=", "1"), String(height)), sub("x", "j"), weight,
       ...(hasBias ? ["+", sub("b", String(i + 1))] : []), "=", number(result[i])),
     figure({ id: "products", caption }, bars({

@@ -20,8 +20,8 @@ export default {
     const { live, model } = context;
     return make("div", {},
       make("p", {}, `Each layer attends ${model.heads} times at once. These heads have their own matrices, so each can attend ` +
-        "to something else. Their results are put behind each other, and the matrix Wᴼ makes one vector of them."),
-      equation("Section 3.2.2", words("MultiHead"), "=", words("Concat"), row("(", sub(words("head"), "1"), ",", "…", ",",
+        "to something else. Their results are put one after another, and the matrix Wᴼ makes one vector of them."),
+      equation("Vaswani et al. 2017, Section 3.2.2", words("MultiHead"), "=", words("Concat"), row("(", sub(words("head"), "1"), ",", "…", ",",
         sub(words("head"), String(model.heads)), ")"), sup("W", "O")),
       live((now) => headControls(context, now)),
       live((now) => maps(context, now, measured(context, now))),
@@ -97,8 +97,8 @@ function report(now, heads) {
   const head = [...(isWhole(now) ? WORDS : WORDS.slice(1)), ...kinds.map(({ short }) => short), "tokens"].map(heading);
   const first = now.kind === "decoder" ? "The first query is not counted, because it can only attend to itself. " : "";
   return make("div", {},
-    make("p", {}, `${counted || "None"} of these ${heads.length} heads ${counted === 1 ? "gives" : "give"} more than half of ` +
-      `${counted === 1 ? "its" : "their"} attention to one kind of token. ${first}A token can be of several kinds, such as ` +
+    make("p", {}, `${counted || "None"} of these ${heads.length} heads ${counted < 2 ? "gives" : "give"} more than half of ` +
+      `${counted < 2 ? "its" : "their"} attention to one kind of token. ${first}A token can be of several kinds, such as ` +
       "first and previous. The last column says to how many tokens a query attends: it is e to the power of the entropy of its " +
       "weights, which is n if n tokens have equal weights."),
     make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What the heads do", "data-key": "measures" },

@@ -35,7 +35,7 @@ export function moves(found, now) {
   const steps = layers[layer].map(({ key }) => key);
   const count = (test) => steps.slice(1).filter((key, i) => test(key - steps[i])).length;
   const { key, weight } = layers[layer][now.query];
-  const said = `In layer ${layer + 1}, the strongest source token moves forward ${times(count((by) => by > 0))} from one step ` +
+  const said = `In the mean of the heads of layer ${layer + 1}, the strongest source token moves forward ${times(count((by) => by > 0))} from one step ` +
     `to the next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
     `${rowsOf(found, now)[now.query]} is predicted, it is ${now.keys[key]}, with ${percent(weight)}.`;
   if (found.model.task !== "translation") return said;

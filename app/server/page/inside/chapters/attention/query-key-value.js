@@ -19,7 +19,8 @@ export default {
         `training has learned, turn it into three vectors of ${width} numbers: a query, a key and a value. Attention then ` +
         "compares the query of one token with the keys of all tokens, and mixes their values. Each head of each " +
         "layer has its own three matrices."),
-      equation("Section 3.2.2", ...VECTORS.flatMap((name, i) => [...(i ? [",", "\u2003"] : []), ...product(name)])),
+      live((now) => sources(context, now)),
+      equation("Vaswani et al. 2017, Section 3.2.2", ...VECTORS.flatMap((name, i) => [...(i ? [",", "\u2003"] : []), ...product(name)])),
       live((now) => chosenTokens(context, now)),
       live(async (now) => pictures(context, now, await details())),
       make("h3", {}, "One number, spelt out"),
@@ -27,6 +28,15 @@ export default {
       live(async (now) => entry(now, partsOf(now, await details()))));
   },
 };
+
+// Where queries and keys come from in each kind of attention.
+function sources({ model, state }, now) {
+  if (!model.encoder_layers) return make("span", { hidden: "" });
+  const link = make("a", { href: state.address({ kind: "cross" }), "data-box": "cross-attention", "data-key": "to-cross" },
+    "encoder-decoder attention");
+  return make("p", {}, "In self-attention, all three come from the same text. In ", now.kind === "cross" ? "encoder-decoder attention" : link,
+    ", the queries come from the decoder, and the keys and values from the encoder.");
+}
 
 const product = (name) => [LETTERS[name][0], "=", row("x", sup("W", LETTERS[name][1]))];
 
@@ -46,30 +56,31 @@ function chosenTokens(context, now) {
 function pictures(context, now, details) {
   const parts = partsOf(now, details);
   const [query, key] = [parts.query.token, parts.key.token];
-  const from = origin(now, context.model);
+  const from = origin(now, context);
   if (now.kind !== "cross") {
-    return make("div", {}, make("p", {}, `In layer ${now.layer + 1}, the vector x of ${query} is ${from}.`),
+    return make("div", {}, make("p", {}, `In layer ${now.layer + 1}, the vector x of ${query} is `, ...from, "."),
       picture(context, now, parts, VECTORS, `The vector of ${query} times the three matrices of this head`));
   }
   return make("div", {},
-    make("p", {}, `The query is made from the decoder's vector of ${query}: ${from}. The key and the value are made from the ` +
+    make("p", {}, `The query is made from the decoder's vector of ${query}: `, ...from, ". The key and the value are made from the " +
       `encoder's output for ${key}. All layers of the decoder read the same output of the encoder, each with its own matrices.`),
     picture(context, now, parts, ["query"], `The decoder's vector of ${query} times the matrix of the queries`),
     picture(context, now, parts, ["key", "value"], `The encoder's output for ${key} times the matrices of the keys and values`));
 }
 
-// What x is in this layer.
-function origin({ kind, layer }, model) {
+// What x is in this layer: text, and a link.
+function origin({ kind, layer }, { model, state }) {
   const below = layer ? `the output of layer ${layer}` : "the sum of embedding and position";
-  const normalized = model.normalization === "pre" ? ", after the layer normalisation" : "";
-  return `${kind === "cross" ? "the result of the masked self-attention of this layer" : below}${normalized}`;
+  const link = make("a", { href: state.address({ chapter: "residual" }), "data-key": "to-residual" }, "layer normalisation");
+  const normalized = model.normalization === "pre" ? [", after the ", link] : [];
+  return [kind === "cross" ? "the result of the masked self-attention of this layer" : below, ...normalized];
 }
 
 function picture({ state }, now, parts, names, caption) {
   const { input, matrix, token } = parts[names[0]];
   const [height, width] = matrix.shape;
   const maps = names.map((name) => ({
-    label: ["W", raised(LETTERS[name][1]), lowered(`, ${height} × ${width}, drawn transposed`)], matrix: parts[name].matrix,
+    label: ["W", raised(LETTERS[name][1]), lowered(`, ${height} × ${width}, drawn with its columns as rows`)], matrix: parts[name].matrix,
     result: { label: name, values: parts[name].result },
   }));
   const m = names.indexOf(vectorOf(now));

@@ -17,7 +17,7 @@ export default {
     return make("div", {},
       make("p", {}, "Each token has a query, a key and a value, which are vectors. The product of a query and a key says how much the " +
         "one token attends to the other. The token then receives the sum of all values, each times its share of the attention."),
-      equation("Eq. 1", words("Attention"), bracket("Q", ",", "K", ",", "V"), "=", words("softmax"),
+      equation("Vaswani et al. 2017, Eq. 1", words("Attention"), bracket("Q", ",", "K", ",", "V"), "=", words("softmax"),
         bracket(fraction(row("Q", sup("K", "T")), root(sub("d", "k")))), "V"),
       live((now) => controls(context, now, ["kind", "layer", "head", "query", "key"])),
       live((now) => stepper(now, state)),

@@ -58,23 +58,40 @@ function addUp(now, numbers) {
 function divide(now, numbers) {
   const { scores, root: scale, width } = numbers;
   const seen = now.keys.map((_, key) => key).filter((key) => !hidden(now, key));
-  const share = (divisor) => {
-    const powers = seen.map((key) => Math.exp((scores[key] - Math.max(...seen.map((one) => scores[one]))) / divisor));
-    return Math.max(...powers) / powers.reduce((sum, power) => sum + power, 0);
+  const most = Math.max(...seen.map((key) => scores[key]));
+  const weights = (divisor) => {
+    const powers = now.keys.map((_, key) => (hidden(now, key) ? 0 : Math.exp((scores[key] - most) / divisor)));
+    return powers.map((power) => power / d3.sum(powers));
   };
+  const [without, divided] = [weights(1), weights(scale)];
   return [
-    make("p", {}, "A sum of more products varies more: if the numbers of q and k are independent and have variance 1, their product " +
-      `has variance dₖ. So each score is divided by √${width} = ${number(scale)}. The scores of this head have standard deviation ` +
-      `${number(deviation(numbers.allScores))}; after the division, ${number(deviation(numbers.allScores) / scale)}.`),
+    make("p", {}, `A query has dₖ = ${width} numbers, and a score is the sum of ${width} products. A sum of more products varies more: ` +
+      "if the numbers of q and k are independent, with mean 0 and variance 1, the sum has variance dₖ. Its standard deviation is the " +
+      `root of that, √dₖ, so dividing by √${width} = ${number(scale)} brings it back to 1. The scores of this head have standard ` +
+      `deviation ${number(deviation(numbers.allScores))}; after the division, ${number(deviation(numbers.allScores) / scale)}. It need ` +
+      "not be 1, because the queries and keys of a trained model are not independent, nor do their numbers have variance 1."),
     equation("Section 3.2.1", fraction(row("q", "·", "k"), root(sub("d", "k"))), "=",
       fraction(number(scores[now.key]), row(root(String(width)))), "=", number(scores[now.key] / scale)),
-    make("p", {}, `Without the division, the key with the highest score would get ${percent(share(1))} of this query's attention; with ` +
-      `it, ${percent(share(scale))}. Where softmax gives nearly everything to one key, its gradient is nearly 0, so the model learns slowly.`),
+    make("p", {}, `Without the division, the key with the highest score would get ${percent(d3.max(without))} of this query's attention; with ` +
+      `it, ${percent(d3.max(divided))}. Where softmax gives nearly everything to one key, its gradient is nearly 0, so the model learns slowly.`),
     figure({ id: "scaled", caption: "The scores of all keys after the division" }, bars({
       key: "scaled", chosen: now.key, items: now.keys.map((label, key) => ({ label, value: scores[key] / scale })),
       describe: ({ label, value }, key) => `${label}: ${number(scores[key])} ÷ ${number(scale)} = ${number(value)}`,
     })),
+    bothWeights(now, seen, without, divided),
   ];
+}
+
+// The weights that softmax makes of the scores without the division and with it.
+function bothWeights(now, seen, without, divided) {
+  const items = seen.flatMap((key) => [
+    { label: now.keys[key], value: without[key], text: percent(without[key]), isFaint: true },
+    { label: "divided", value: divided[key], text: percent(divided[key]) },
+  ]);
+  return figure({ id: "both-weights", caption: "The weights that softmax makes of the scores (pale) and of the divided scores" }, bars({
+    key: "both-weights", items, limit: 1,
+    describe: ({ text }, i) => `${now.keys[seen[i >> 1]]}, ${i % 2 ? "with" : "without"} the division: ${text}`,
+  }));
 }
 
 function mask(now, { scores, root: scale }) {
