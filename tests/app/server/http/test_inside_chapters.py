@@ -1,4 +1,4 @@
-"""Chapters of the view "Inside the Transformer": layers, the output, the search, and why self-attention."""
+"""Chapters of the view "Inside the Transformer": layers, the decoder's steps, the output, the search, and why."""
 
 import base64
 import re
@@ -25,6 +25,7 @@ from tests.app.server.serving import Running
 page, found = inside_page.page, inside_page.found
 AS_TRAINED = 9  # index of temperature 1
 SHOWN = 12  # pieces of a distribution
+STEP_MS = 1200  # of the button "Play"
 
 
 def numbers(cells: Locator) -> list[float]:
@@ -74,6 +75,33 @@ def test_the_inner_units_of_the_feed_forward_network(page: Page, server: Running
     assert float(share) == pytest.approx(100 * found["encoder_active"][0, -1], abs=0.6)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"query={len(inner)}"))
+    end = page.locator("#shares .legend text").last.text_content() or ""
+    assert end.endswith(" %")
+    assert number(end) == pytest.approx(100 * found["encoder_active"].max(), abs=0.6)
+
+
+def test_the_steps_of_the_decoder_play_only_when_asked(page: Page, server: Running, found: dict[str, Any]) -> None:
+    play = page.get_by_role("button", name="Play")
+    opened(page, server, "decoder")
+    expect(play).to_have_count(0)  # the browser asks for less motion
+    page.emulate_media(reduced_motion="no-preference")
+    page.clock.install()
+    opened(page, server, "decoder")
+    steps = page.locator("#slider-step")
+    page.clock.run_for(3 * STEP_MS)
+    expect(steps).to_have_value("0")
+    play.click()
+    page.clock.run_for(2 * STEP_MS)
+    expect(steps).to_have_value("2")
+    page.get_by_role("button", name="Pause").click()
+    page.clock.run_for(2 * STEP_MS)
+    expect(steps).to_have_value("2")
+    steps.press("End")
+    play.click()  # begins anew
+    expect(steps).to_have_value("0")
+    page.clock.run_for(STEP_MS * (len(found["target_pieces"]) + 1))
+    expect(steps).to_have_value(str(len(found["target_pieces"]) - 1))
+    expect(play).to_be_visible()
 
 
 def test_the_temperature_changes_the_output_distribution(page: Page, server: Running, found: dict[str, Any]) -> None:
@@ -193,6 +221,12 @@ def test_why_self_attention(page: Page, server: Running, found: dict[str, Any]) 
     assert np.reshape(numbers(counts), [4, 3]).tolist() == rows
     assert numbers(page.locator("#operations .value")) == [row[0] for row in rows]
     expect(page.locator(".chapter")).to_contain_text("a recurrent network needs 2 steps")
+    for query, second in ((1, "⟨end⟩"), (len(found["source_pieces"]), found["source_pieces"][0])):
+        page.goto(f"{server.url}/#inside/why?query={query}&key={query}&text={SENTENCE.replace(' ', '+')}")
+        inside_page.shown(page, "why")
+        assert inside_page.chosen(page, "Second token") == second
+        expect(page.locator("#paths figcaption")).to_contain_text(f"{found['source_pieces'][0]} to ⟨end⟩")
+    opened(page, server, "why", query=2, key=4)
     assert "in 1 step" in tip(page, "paths", "ArrowDown")
     times = server.ok("/api/inside/timing", {"lengths": [8, 16, 32, 64, 128, 256, 512, 1024], **DIRECTION})
     assert number(tip(page, "times", "End")) == near(times["self_attention"][-1])

@@ -28,10 +28,10 @@ function largest(values) {
 
 // Draws a matrix, a Tensor [rows, columns].
 //   rows, columns: the labels, or null; rowName, columnName: what the axes are;
-//   limit: the number of the darkest colour; cell: [width, height] of a cell; isMasked(row, column): true for a crossed cell;
+//   limit: the number of the darkest colour; text(number): how the legend writes it; cell: [width, height] of a cell; isMasked(row, column): true for a crossed cell;
 //   describe(row, column, value): the text about a cell; choose(row, column): called if a cell is chosen.
 export function heatMap({ key, values, rows = null, columns = null, rowName = "", columnName = "", limit = largest(values.data),
-  cell = squares(values.shape[1]), isMasked = () => false, describe, choose = null, chosen = null }) {
+  text = number, cell = squares(values.shape[1]), isMasked = () => false, describe, choose = null, chosen = null }) {
   const [height, width] = values.shape;
   const left = (rows ? widest(rows) + 12 : 0) + (rowName ? 22 : 0) + 2;
   const top = (columns ? 0.9 * widest(columns) + 16 : 0) + (columnName ? 22 : 0) + 2;
@@ -48,7 +48,7 @@ export function heatMap({ key, values, rows = null, columns = null, rowName = ""
     class: chosen?.[0] === i ? "strong" : null, x: left - 8, y: top + cell[1] * (i + 0.5) + 5, "text-anchor": "end",
   }, short(label))));
   svg.append(cells(area, (i, j) => values.at(i, j), () => limit, isMasked));
-  svg.append(legend(left, below + 10, limit, values.data.some((value) => value < 0)));
+  svg.append(legend(left, below + 10, limit, values.data.some((value) => value < 0), text));
   return readable(svg, { key, ...reading(area), choose, chosen, describe: (i, j) => describe(i, j, values.at(i, j)) });
 }
 
@@ -180,13 +180,13 @@ function resolved(variable) {
 }
 
 // What the colours stand for.
-function legend(x, y, limit, hasNegative) {
+function legend(x, y, limit, hasNegative, text = number) {
   const group = draw("g", { class: "legend" });
   const shades = hasNegative ? [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1] : [0, 0.25, 0.5, 0.75, 1];
-  const start = hasNegative ? number(-limit) : "0";
+  const start = hasNegative ? text(-limit) : "0";
   const from = x + LETTER * start.length + 10;
   group.append(draw("text", { class: "axis", x, y: y + 12 }, start));
   shades.forEach((shade, i) => group.append(draw("rect", { x: from + 12 * i, y, width: 12, height: 14, ...colour(shade) })));
-  group.append(draw("text", { class: "axis", x: from + 12 * shades.length + 6, y: y + 12 }, number(limit)));
+  group.append(draw("text", { class: "axis", x: from + 12 * shades.length + 6, y: y + 12 }, text(limit)));
   return group;
 }

@@ -36,14 +36,24 @@ export function cost(found, now) {
   ];
   const series = ["without cache", "with cache"].map((name, i) => ({ name, values: steps.map((step) => step[1 - i] / MILLION) }));
   return make("div", {},
+    make("p", {}, rowsInWords(found)),
     table(found, length),
     make("p", {}, `For all ${steps.length} steps, this model multiplies ${number(cached / MILLION, 2)} million times with a ` +
-      `cache and ${number(anew / MILLION, 2)} million times without, ${number(anew / cached, 1)} times as often. Not counted: ` +
+      `cache and ${number(anew / MILLION, 2)} million times without, which is ${number(anew / cached, 1)} times as much work. Not counted: ` +
       `${others.join(", ")}.`),
     figure({ id: "cost", caption: "Millions of multiplications in each step" }, lineChart({
       key: "cost", series, places: steps.map((_, t) => t + 1), across: "step", up: "million multiplications",
       describe: ({ name, values }, t) => `step ${t + 1}, ${name}: ${number(values[t])} million multiplications`,
     })));
+}
+
+// How the rows of the table are counted.
+function rowsInWords(found) {
+  const { decoder_layers: layers } = found.model;
+  const said = "Each layer has a row of keys and a row of values for each token";
+  if (!hasSource(found)) return `${said}, so ${2 * layers} rows for a token.`;
+  const { length } = found.source_ids;
+  return `${said}: 2 rows × ${layers} ${layers === 1 ? "layer" : "layers"} × ${length} tokens = ${whole(2 * layers * length)} rows of the source.`;
 }
 
 // The rows of keys and values, and the multiplications, of one step.

@@ -26,7 +26,7 @@ export default {
         "probabilities of the logits. Before that, the logits can be divided by a temperature T: below 1, likely tokens " +
         "become more likely; above 1, all tokens become more alike.",
       model.copying ? COPYING : ""),
-      equation("Section 3.4, with T", sub("p", "i"), "=", fraction(power("i"), row(total("j", ""), power("j")))),
+      equation("Vaswani et al. 2017, Section 3.4, with T", sub("p", "i"), "=", fraction(power("i"), row(total("j", ""), power("j")))),
       live((now) => positions(found, now, state)),
       temperature(found, live, state),
       live((now) => distribution(found, model, now)),

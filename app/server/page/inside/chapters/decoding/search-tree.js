@@ -1,6 +1,6 @@
 // The tree of a beam search: a column for each step, a node for each candidate.
 import { draw } from "../../../elements.js";
-import { number, percent } from "../../charts.js";
+import { percent, thousandths } from "../../charts.js";
 import { readable } from "../../drawing/pointing.js";
 import { pieceLabel } from "../../tokens.js";
 import { lastStep, OUTCOMES, path } from "./candidates.js";
@@ -92,8 +92,8 @@ function box({ candidate, x, y, width }, name) {
 function about(candidate, result) {
   if (candidate.step < 0) return "The start of the search";
   const { piece, step, sum, outcome, parent, score } = candidate;
-  const before = parent ? `${number(parent.sum)} + (${number(lastStep(candidate))}) = ` : "";
-  const end = score === null ? OUTCOMES[outcome] : `${candidate === result ? "the output" : "finished"}, score ${number(score)}`;
+  const before = parent ? `${thousandths(parent.sum)} + (${thousandths(lastStep(candidate))}) = ` : "";
+  const end = score === null ? OUTCOMES[outcome] : `${candidate === result ? "the output" : "finished"}, score ${thousandths(score)}`;
   return `step ${step + 1}, ${pieceLabel(piece)} with probability ${percent(Math.exp(lastStep(candidate)))}: ` +
-    `log P = ${before}${number(sum)}; ${end}`;
+    `log P = ${before}${thousandths(sum)}; ${end}`;
 }

@@ -1,7 +1,7 @@
 // Beam search: the tree of its candidates, which grows step by step, and the hypotheses that it finishes.
 import { make } from "../../../elements.js";
 import { drawTree } from "../../../tree.js";
-import { figure, number, percent, whole } from "../../charts.js";
+import { figure, number, percent, thousandths, whole } from "../../charts.js";
 import { scrolling } from "../../drawing/scrolling.js";
 import { bracket, equation, fraction, row, sup, words } from "../../equations.js";
 import { pieceLabel } from "../../tokens.js";
@@ -42,14 +42,15 @@ function explanation({ search: { beam_size: beams, length_penalty: alpha } }, re
   const score = [words("score"), bracket("y"), "=", fraction(row(words("log"), "P", bracket("y", "|", "x")),
     sup(bracket(fraction(row("5", "+", length), "6")), number(alpha, 1)))];
   if (result) {
-    score.push("=", fraction(number(result.sum), number(lengthPenalty(result.step + 1, alpha))), "=", number(result.score));
+    score.push("=", fraction(thousandths(result.sum), number(lengthPenalty(result.step + 1, alpha))), "=", thousandths(result.score));
   }
   return [
     make("p", {}, `At each step, each of the ${whole(beams)} beams is extended by every token. Of the ${whole(2 * beams)} ` +
       `most probable candidates, those that end with ⟨end⟩ are finished, and the ${whole(beams)} best others continue. The ` +
       "output is the finished candidate with the best score: its log-probability divided by a length penalty, because each " +
-      "token makes the probability smaller." + legend),
-    equation("Section 6.1; Wu et al. 2016, Eq. 14", ...score),
+      "token makes the probability smaller. The search ends when no beam can get a better score than the best finished candidate, " +
+      "even if all its next tokens had the probability 1. So it can take more steps than the output has tokens." + legend),
+    equation("Vaswani et al. 2017, Section 6.1; Wu et al. 2016, Eq. 14", ...score),
   ];
 }
 
@@ -114,7 +115,7 @@ function growingTree({ text }) {
 function candidates(ofStep, step, result) {
   const line = (candidate) => make("tr", { class: candidate === result ? "chosen" : null },
     make("td", { dir: "auto" }, pieceLabel(candidate.piece)),
-    cell(percent(Math.exp(lastStep(candidate)))), cell(number(candidate.sum)),
+    cell(percent(Math.exp(lastStep(candidate)))), cell(thousandths(candidate.sum)),
     make("td", {}, candidate === result ? "finished: the output" : OUTCOMES[candidate.outcome]),
     make("td", { dir: "auto", class: "text" }, candidate.text));
   return make("div", {}, make("h3", {}, `The candidates of step ${step + 1}`),
@@ -127,7 +128,7 @@ function hypotheses(found, finished, result) {
   if (found.search.beam_size === 1 || !finished.length) return make("div");
   const penalty = ({ step }) => lengthPenalty(step + 1, found.search.length_penalty);
   const line = (candidate) => make("tr", { class: candidate === result ? "chosen" : null },
-    cell(number(candidate.score)), cell(number(candidate.sum)), cell(whole(candidate.step + 1)), cell(number(penalty(candidate))),
+    cell(thousandths(candidate.score)), cell(thousandths(candidate.sum)), cell(whole(candidate.step + 1)), cell(number(penalty(candidate))),
     make("td", { dir: "auto", class: "text" }, candidate.text));
   return make("div", {}, make("h3", {}, "Finished so far"),
     table("finished", "Finished candidates", ["score", "log P", "length", "penalty", "text"], [0, 1, 2, 3], finished.map(line)));

@@ -48,7 +48,7 @@ function activation({ activation: name }) {
   const linear = row("x", sub("W", "1"), "+", sub("b", "1"));
   const outer = [sub("W", "2"), "+", sub("b", "2")];
   const network = [words("FFN"), bracket("x"), "="];
-  if (name === "relu") return [equation("Eq. 2", ...network, words("max"), bracket("0", ",", linear), ...outer)];
+  if (name === "relu") return [equation("Vaswani et al. 2017, Eq. 2", ...network, words("max"), bracket("0", ",", linear), ...outer)];
   return [
     equation("This model", ...network, words("swish"), bracket(linear), ...outer),
     make("p", {}, "The paper has max(0, z) (ReLU), which makes each negative number 0. This model has swish(z) = z · " +
@@ -114,7 +114,7 @@ function shares(found, model, now, state) {
     make("p", {}, `Over all layers of the ${now.kind} and all tokens of this sentence, from ${percent(Math.min(...all))} to ` +
       `${percent(Math.max(...all))} of the units are above 0. The mean of each layer is beside its row.`),
     figure({ id: "shares", caption: `The share of inner units above 0, for each layer and token of the ${now.kind}` }, heatMap({
-      key: "shares", values, limit: 1, rows, columns: now.queries, columnName: "token", chosen: [now.layer, now.query],
+      key: "shares", values, text: percent, rows, columns: now.queries, columnName: "token", chosen: [now.layer, now.query],
       choose: (layer, query) => state.set({ layer, query }),
       describe: (layer, query, value) =>
         `layer ${layer + 1} at ${now.queries[query]}: ${percent(value)} of ${whole(model.inner_width)} units`,

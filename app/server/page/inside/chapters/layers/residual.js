@@ -23,7 +23,8 @@ export default {
     return make("div", {},
       make("p", {}, "What a sublayer computes does not replace the vector of a token: it is added to it, so that the vector " +
         `has a direct path through all layers. Layer normalisation gives the ${model.model_width} numbers of a vector mean 0 ` +
-        "and standard deviation 1, then multiplies each by a learned γ and adds a learned β."),
+        "and standard deviation 1, then multiplies each by a learned γ and adds a learned β. In its equation, ⊙ multiplies number by " +
+        "number, and ε is a very small number that prevents a division by 0."),
       ...variants(model),
       live((now) => placeControls(context, now, ["kind", "layer", "sublayer", "query"])),
       live(async (now) => sublayer(found, model, now, await details())),
@@ -44,7 +45,7 @@ function variants(model) {
     : "This model normalises the sum, as the paper does (post-norm). Many later models normalise the input of each sublayer " +
       "instead (pre-norm), which makes deep stacks easier to train:";
   const [own, other] = isPre ? [pre, post] : [post, pre];
-  const places = isPre ? ["This model", "Section 3.1"] : ["Section 3.1, this model", "Xiong et al. 2020"];
+  const places = isPre ? ["This model", "Vaswani et al. 2017, Section 3.1"] : ["Vaswani et al. 2017, Section 3.1", "Xiong et al. 2020"];
   return [equation(places[0], "x′", "=", ...own()), make("p", {}, said), equation(places[1], "x′", "=", ...other())];
 }
 

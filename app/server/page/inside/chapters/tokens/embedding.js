@@ -9,6 +9,8 @@ import { sideChoices } from "./sides.js";
 const CELLS = { narrow: 24, wide: 64 }; // in a line
 const NARROW = 1000; // a page of fewer pixels is narrow
 
+const BYTES = "A character that is not in the vocabulary is spelt in bytes, such as <0xF0>. In a text, one byte alone is shown as �.";
+
 export default {
   id: "embedding",
   title: "Embeddings",
@@ -22,11 +24,16 @@ export default {
       make("p", {}, "The model reads tokens: pieces of words that were learned from the training text; ▁ stands for a space. Each " +
         `token of the vocabulary has a row of ${model.model_width} numbers in a table, its embedding. Training has moved the rows so ` +
         "that tokens that are used alike have similar rows. The source, the target and the output layer share the table."),
-      equation("Section 3.4", sub("x", "t"), "=", root(sub("d", "model")), "·", "E", "[", sub("token", "t"), "]"),
+      hasBytes(found) ? make("p", {}, BYTES) : "",
+      equation("Vaswani et al. 2017, Section 3.4", sub("x", "t"), "=", root(sub("d", "model")), "·", "E", "[", sub("token", "t"), "]"),
       live((now) => sideChoices(found, now, state)),
       live((now) => details(found, model, now)));
   },
 };
+
+// True if a token that this view can show is a byte.
+const hasBytes = (found) => ["source_pieces", "target_pieces", "source_neighbours", "target_neighbours", "top_pieces"]
+  .some((name) => found[name]?.flat().some((piece) => /^<0x..>$/.test(piece)));
 
 function details(found, model, now) {
   const side = now.kind === "encoder" ? "source" : "target";
@@ -41,7 +48,9 @@ function details(found, model, now) {
         key: "embedding", values: vector, perLine, describe: (i, value) => `E[${token}], number ${i + 1}: ${number(value)}`,
       })),
     make("h3", {}, "The most similar rows"),
-    make("p", {}, "The cosine of the angle between two rows is 1 if they point in the same direction, and 0 if they are orthogonal."),
+    make("p", {}, "The cosine of the angle between two rows is 1 if they point in the same direction, and 0 if they are orthogonal. " +
+      "The nearest rows say little for rare tokens, which training has hardly moved, and for very frequent ones, which have no tokens " +
+      "that are used alike."),
     figure({ id: "neighbours", caption: `The rows of the table that are nearest to ${token}, by cosine` }, bars({
       key: "neighbours", limit: 1,
       items: found[`${side}_neighbours`][now.query].map((piece, i) => ({ label: pieceLabel(piece), value: cosines[i] })),

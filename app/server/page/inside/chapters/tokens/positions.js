@@ -27,7 +27,7 @@ export default {
       make("p", {}, "Attention by itself ignores the order of the words. So a vector that depends only on the position is " +
         "added to each embedding. Its numbers are sine and cosine waves over the positions: in the picture, each row is a " +
         "position and each column a dimension, with short waves on the left and long ones on the right."),
-      equation("Section 3.5", ...wave(["2", "i"])),
+      equation("Vaswani et al. 2017, Section 3.5", ...wave(["2", "i"])),
       equation("Section 3.5", ...wave(["2", "i", "+", "1"])),
       live((now) => sideChoices(found, now, state)),
       live((now) => figure({
