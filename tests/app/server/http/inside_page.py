@@ -48,7 +48,7 @@ CUT_WITHOUT_HINT = """[...document.querySelectorAll("#inside *")].filter((one) =
     const { overflowX, backgroundAttachment } = getComputedStyle(one);
     const isCut = one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1;
     const hasHint = one.matches(".scroll") && backgroundAttachment.includes("local");
-    return one instanceof HTMLElement && overflowX !== "visible" && isCut && !hasHint && !one.matches("select");
+    return one instanceof HTMLElement && overflowX !== "visible" && isCut && !hasHint && !one.matches("select, input");
 }).map((one) => `${one.tagName} ${one.className}`)"""
 
 
