@@ -20,7 +20,7 @@ def test_the_history_has_checkpoints_losses_and_dev_results(open_server: Running
     found = open_server.ok("/api/inside/training")
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert found["checkpoints"] == [0, 2, 4]
-    rates = [0.02 * 32**-0.5 * (step + 1) ** -0.5 for step in (0, 2, 4)]  # of the Noam schedule
+    rates = [0.02 * 32**-0.5 * rate for rate in (2**-1.5, 3**-0.5, 5**-0.5)]  # Noam, 2 steps of warm-up
     assert found["learning_rates"] == pytest.approx(rates, rel=1e-4)
     assert found["metrics"] == {"step": [1, 2, 3, 4], "loss": [line["loss"] for line in logged]}
     assert found["dev"].keys() == {"step", "dev_loss", "dev_perplexity", "dev_bleu"}
