@@ -64,8 +64,8 @@ const equations = () => [
     fraction("m", row(root("v"), "+", sup("10", "−9")))),
   equation("", "m", "←", BETA_1, "m", "+", bracket("1", "−", BETA_1), "g"),
   equation("", "v", "←", BETA_2, "v", "+", bracket("1", "−", BETA_2), sup("g", "2")),
-  make("p", {}, "The first equation is the loss of a token. Label smoothing spreads the part ε of the target over all V tokens, so " +
-    "that the model is not trained to be certain. The others are Adam’s update of a weight θ in step n: g is its gradient, m the " +
+  make("p", {}, "The first equation is the loss of a token, in nats because ln is the natural logarithm. Label smoothing spreads " +
+    "the part ε of the target over all V tokens, so that the model is not trained to be certain. The others are Adam’s update of a weight θ in step n: g is its gradient, m the " +
     "moving average of g, v that of g², and η the learning rate. Dropout, which sets random numbers to 0 in training, is left out."),
 ];
 
