@@ -30,6 +30,7 @@ def chromium() -> Iterator[Browser]:
 def page_without_errors(browser: Browser, **options: Any) -> Iterator[Page]:
     """Opens a page that must not log an error; `options` are those of `Browser.new_context`."""
     context = browser.new_context(**options)
+    context.set_default_timeout(60_000)  # a busy machine loads the page slowly
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
