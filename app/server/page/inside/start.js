@@ -39,9 +39,9 @@ export class Inside {
     this.state.subscribe((values, names) => this.changed(names));
   }
 
-  // The values in the address. A sentence or a language that it does not name stays as it is.
-  linked() {
-    const given = Object.entries(readAddress(location.hash));
+  // The values in an address. A sentence or a language that it does not name stays as it is.
+  linked(address = location.hash) {
+    const given = Object.entries(readAddress(address));
     return Object.fromEntries(given.filter(([name, value]) => value !== null || !QUESTION.includes(name)));
   }
 
@@ -164,7 +164,7 @@ export class Inside {
     if (!address || !isInsideAddress(address) || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const { box } = link.dataset;
-    this.state.set({ chapter: readAddress(address).chapter, ...(box ? placeOfBox(box, this.found.model) : {}) });
+    this.state.set({ ...this.linked(address), ...(box ? placeOfBox(box, this.found.model) : {}) });
   }
 
   walk(event) {

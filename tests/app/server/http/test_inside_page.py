@@ -204,6 +204,20 @@ def test_axe_finds_nothing_in_any_chapter_and_theme(page: Page, open_server: Run
             assert found.response["violations"] == [], (chapter, theme)
 
 
+def test_a_question_leads_to_its_answer_and_keeps_what_is_chosen(page: Page, server: Running) -> None:
+    for question, chapter, heading in (
+        ("Where do queries, keys and values come from?", "query-key-value", None),
+        ("Why are scores divided by √dₖ?", "attention", "3. Divide"),
+        ("How does the decoder know", "cross-attention", "How does the decoder know which source word it is at?"),
+    ):
+        opened(page, server, "overview", head=2)
+        page.locator("#questions").get_by_role("link", name=question).click()
+        shown(page, chapter)
+        assert "head=2" in page.url
+        if heading:
+            expect(page.get_by_role("heading", name=heading)).to_be_visible()
+
+
 def test_failures_are_reported_and_can_be_tried_again(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     page = context.new_page()

@@ -22,12 +22,19 @@ const MOST_PIECES = 4; // of a distribution
 const PICTURES = "The small pictures are this model's own numbers for this sentence: blue is above 0, orange below, and darker " +
   "is larger.";
 
+const DIVIDE = 2; // the step of the attention chapter
+const QUESTIONS = [
+  ["Where do queries, keys and values come from?", { chapter: "query-key-value" }],
+  ["Why are scores divided by √dₖ?", { chapter: "attention", step: DIVIDE }],
+  ["How does the decoder know which source word it is at?", { chapter: "cross-attention" }],
+];
+
 export default {
   id: "overview",
   title: "The Transformer",
   applies: () => true,
 
-  render({ found, model, live, boxAddress }) {
+  render({ found, model, state, live, boxAddress }) {
     const words = hasSource(found)
       ? "The encoder reads all tokens of the source at once and turns each into a vector. The decoder writes the output token " +
         "by token: it reads what it has written so far, looks at the encoder's vectors, and predicts the next token."
@@ -35,10 +42,18 @@ export default {
     const caption = "The Transformer (Vaswani et al. 2017, Figure 1) with the numbers of this model for this sentence";
     return make("div", {},
       make("p", {}, words, " Each box leads to its chapter. ", isPhone() ? "" : PICTURES),
+      live(() => questions(found, state)),
       live((now) => figure({ id: "overview", caption }, annotated(found, now, boxAddress))),
       make("h3", {}, "The sizes of this model"), sizes(model));
   },
 };
+
+// Links to the places that answer what people ask first.
+function questions(found, state) {
+  const answered = QUESTIONS.filter(([, { chapter }]) => chapter !== "cross-attention" || hasSource(found));
+  return make("ul", { id: "questions" }, ...answered.map(([question, place]) =>
+    make("li", {}, make("a", { href: state.address(place), "data-key": `to-${place.chapter}` }, question))));
+}
 
 const isPhone = () => document.documentElement.clientWidth < PHONE;
 
