@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_it_answers_pending_requests_before_it_stops(process: tuple[subprocess.P
     asking = threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/translate", json=ASKED, timeout=60)))
     asking.start()
     while "nmt_queue_texts 0.0" in httpx.get(f"{url}/metrics").text and not answers:
-        pass
+        time.sleep(0.01)
     started.send_signal(signal.SIGTERM)
     asking.join()
     assert answers[0].status_code == 200

@@ -81,7 +81,9 @@ def test_an_export_summarizes_as_its_run(summary_run: Path, summary_export: Path
     assert "1 line(s) had more than 95 tokens" in by_export.err
 
 
-def test_the_wrong_verb_names_the_right_one(parser_export: Path, summary_export: Path) -> None:
+def test_the_wrong_verb_and_an_ensemble_of_two_tasks_are_refused(
+    parser_export: Path, summary_export: Path, parser_run: Path, summary_run: Path
+) -> None:
     for verb, export, right in (
         ("translate", parser_export, "parsing; use nmt parse"),
         ("summarize", parser_export, "parsing; use nmt parse"),
@@ -90,6 +92,9 @@ def test_the_wrong_verb_names_the_right_one(parser_export: Path, summary_export:
     ):
         done = nmt(verb, export, stdin=b"a cat\n")
         assert done.complaints == [f"nmt {verb}: {export} is a model of {right}"]
+    done = nmt("parse", parser_run, "--ensemble", summary_run, stdin=b"a cat\n")
+    refused = f"nmt parse: {summary_run} is a model of summarization, and {parser_run} of parsing"
+    assert done.complaints == [refused]
     done = nmt("summarize", summary_export, "--engine", "tensorflow", stdin=b"a cat\n")
     assert (done.code, "unrecognized arguments: --engine" in done.err) == (2, True)
 

@@ -64,11 +64,12 @@ export function current(found, chapter, values) {
 // Shows a chapter. Returns the element and a function that ends what the chapter has begun.
 export function openChapter(chapter, found, state, source) {
   const endings = [];
-  const boxAddress = (id) => state.address({ chapter: chapterOfBox(chaptersOf(found.model), id).id });
+  const chapters = chaptersOf(found.model);
+  const boxAddress = (id) => state.address({ chapter: chapterOfBox(chapters, id).id });
   const now = () => current(found, chapter, state.values);
   const details = () => detailsOf(found, source, now());
   const timing = (lengths) => source.timing(found, lengths);
-  const context = { found, model: found.model, state, now, details, timing, boxAddress, source };
+  const context = { found, model: found.model, state, now, details, timing, boxAddress, source, chapters };
   context.live = (drawing) => live(drawing, state, now, endings);
   return { element: chapter.render(context), close: () => endings.forEach((end) => end()) };
 }

@@ -238,11 +238,13 @@ def test_a_saved_page_has_the_times_that_were_saved_with_it(page: Page, server: 
     overview = server.ok("/api/inside", {"sentence": SENTENCE, **DIRECTION})
     timing = {"lengths": [8, 16], "self_attention": [1.0, 2.5], "recurrent": [3.0, 6.0], "runs": 5, "device": "Z80"}
     page.route("**/page/saved.html", lambda route: route.fulfill(body=BLANK, content_type="text/html"))
-    for fields, figures in (({}, 0), ({"timing": timing}, 1)):
+    one_length = {**timing, "lengths": [8], "self_attention": [1.0], "recurrent": [3.0]}
+    for fields, figures, points in (({}, 0, 0), ({"timing": one_length}, 1, 2), ({"timing": timing}, 1, 0)):
         page.goto("about:blank")
         page.goto(f"{server.url}/page/saved.html#inside/why")
         page.evaluate(SHOW_SAVED, {"overview": overview, "layers": {}, **fields})
         expect(page.locator("#paths")).to_be_visible()
         expect(page.locator("#times")).to_have_count(figures)
+        expect(page.locator("#times circle.point")).to_have_count(points)
     assert number(tip(page, "times", "End")) == 2.5
     expect(page.get_by_role("heading", name="Measured")).to_have_text("Measured when this file was written")

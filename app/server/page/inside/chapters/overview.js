@@ -34,7 +34,7 @@ export default {
   title: "The Transformer",
   applies: () => true,
 
-  render({ found, model, state, live, boxAddress }) {
+  render({ found, model, state, live, boxAddress, chapters }) {
     const words = hasSource(found)
       ? "The encoder reads all tokens of the source at once and turns each into a vector. The decoder writes the output token " +
         "by token: it reads what it has written so far, looks at the encoder's vectors, and predicts the next token."
@@ -42,15 +42,15 @@ export default {
     const caption = "The Transformer (Vaswani et al. 2017, Figure 1) with the numbers of this model for this sentence";
     return make("div", {},
       make("p", {}, words, " Each box leads to its chapter. ", isPhone() ? "" : PICTURES),
-      live(() => questions(found, state)),
+      live(() => questions(chapters, state)),
       live((now) => figure({ id: "overview", caption }, annotated(found, now, boxAddress))),
       make("h3", {}, "The sizes of this model"), sizes(model));
   },
 };
 
-// Links to the places that answer what people ask first.
-function questions(found, state) {
-  const answered = QUESTIONS.filter(([, { chapter }]) => chapter !== "cross-attention" || hasSource(found));
+// Links to the places that answer what people ask first, as far as the model has these chapters.
+function questions(chapters, state) {
+  const answered = QUESTIONS.filter(([, place]) => chapters.some(({ id }) => id === place.chapter));
   return make("ul", { id: "questions" }, ...answered.map(([question, place]) =>
     make("li", {}, make("a", { href: state.address(place), "data-key": `to-${place.chapter}` }, question))));
 }

@@ -67,6 +67,7 @@ export function lineChart({ key, series, places, across, up, describe, mark = nu
   const path = d3.line((value, i) => x(places[i]), (value) => y(value)).defined(Number.isFinite);
   series.forEach(({ name, values }, i) => svg.append(
     draw("path", { class: `line line-${i % 6}`, d: path(values) }),
+    places.length === 1 ? draw("circle", { class: `point line-${i % 6}`, cx: x(places[0]), cy: y(values[0]), r: 4 }) : "",
     draw("text", { class: `line-name line-${i % 6}`, x: width - right + 6, y: y(values.at(-1)) + 4 }, name)));
   if (mark !== null) {
     const at = x(Math.max(places[0], Math.min(mark, places.at(-1))));
