@@ -26,6 +26,7 @@ page, found = inside_page.page, inside_page.found
 AS_TRAINED = 9  # index of temperature 1
 SHOWN = 12  # pieces of a distribution
 STEP_MS = 1200  # of the button "Play"
+HOUR_MS = 3_600_000
 
 
 def numbers(cells: Locator) -> list[float]:
@@ -85,8 +86,9 @@ def test_the_steps_of_the_decoder_play_only_when_asked(page: Page, server: Runni
     opened(page, server, "decoder")
     expect(play).to_have_count(0)  # the browser asks for less motion
     page.emulate_media(reduced_motion="no-preference")
-    page.clock.install()
+    page.clock.install(time=0)
     opened(page, server, "decoder")
+    page.clock.pause_at(HOUR_MS)  # else it goes on while the test waits
     steps = page.locator("#slider-step")
     page.clock.run_for(3 * STEP_MS)
     expect(steps).to_have_value("0")
