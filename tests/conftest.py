@@ -13,25 +13,34 @@ from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 hypothesis.settings.register_profile("any machine", deadline=None)  # an example may take long on a busy one
 hypothesis.settings.load_profile("any machine")
 
-import_tensorflow(logical_cpus=2)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with SIGINT ignored
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and a process under nohup with SIGHUP ignored
 
-# Tracing creates many objects and little garbage: collect less often, and never scan imported modules.
-gc.collect()
-gc.freeze()
-gc.set_threshold(50_000, 20, 100)
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts TensorFlow in the processes that run tests, but not in the one that deals the tests to others."""
+    if "PYTEST_XDIST_WORKER" in os.environ or not config.getoption("tx", None):
+        start()
 
-# Graph optimisation takes a fifth of the suite's time, so it is off here. It stays on in processes that tests start,
-# in the quick demo of the checks, and in slow tests. The stack of each op takes an eighth of tracing, and only an error
-# of an op shows it: here, all ops share one.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    import tensorflow as tf
-    from tensorflow.python.util import tf_stack
 
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    shared_stack = tf_stack.extract_stack()
-    tf_stack.extract_stack = lambda *_, **__: shared_stack
+def start() -> None:
+    import_tensorflow(logical_cpus=2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with SIGINT ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and a process under nohup with SIGHUP ignored
+
+    # Tracing creates many objects and little garbage: collect less often, and never scan imported modules.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+    # Graph optimisation takes a fifth of the suite's time, so it is off here. It stays on in processes that tests
+    # start, in the quick demo of the checks, and in slow tests. The stack of each op takes an eighth of tracing, and
+    # only an error of an op shows it: here, all ops share one.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import tensorflow as tf
+        from tensorflow.python.util import tf_stack
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        shared_stack = tf_stack.extract_stack()
+        tf_stack.extract_stack = lambda *_, **__: shared_stack
+
 
 SECONDS_BETWEEN_COLLECTIONS = 5.0  # of processor time; a collection takes half a second
 collected = time.process_time()
