@@ -213,13 +213,14 @@ class Transformer(TokenModel):
         may_attend_source: keras.KerasTensor,
         words: WordMemory | None = None,
         copies: CopyMemory | None = None,
-        layer: int = -2,
+        layer: int | None = None,
     ) -> keras.KerasTensor:
         """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
 
         Row t holds the weights with which the model predicts the token after target t. The default layer is the second
-        to last, where attention is strongest at the word being translated (Garg et al. 2019). If the decoder has only
-        one layer, the weights of this layer are returned.
+        to last, where attention is strongest at the word being translated (Garg et al. 2019). In a decoder of one or
+        two layers it is the last: in the model of `nmt demo`, the last of two is right for 72 % of the tokens that both
+        sides have, and the first for 66 %.
 
         Args:
             target: Target ids, int32 [B, T].
@@ -227,10 +228,11 @@ class Transformer(TokenModel):
             may_attend_source: The mask that `encode` returned.
             words: The result of `word_memory`, for a model with `word_token`.
             copies: Not used; the argument exists so that all methods take the same encoded sources.
-            layer: Index of the layer as in a Python list: 0 is the first layer, -1 the last.
+            layer: Index of the layer as in a Python list: 0 is the first layer, -1 the last. None for the default.
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
-        layer = max(layer, -self.config.decoder_layers)
+        if layer is None:
+            layer = -2 if self.config.decoder_layers > 2 else -1
         return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
 
     def record(self, source: keras.KerasTensor, target: keras.KerasTensor) -> ModelRecord:

@@ -263,8 +263,18 @@ def test_the_cross_weights_of_a_layer_follow_from_the_output_of_the_layers_befor
         for number in (layer, layer - config.decoder_layers):
             assert_close(model.cross_weights(target, **encoded, layer=number), numpy(expected))
         x = block(x, context=CAUSAL, source=source)
-    assert_close(model.cross_weights(target, **encoded), numpy(model.cross_weights(target, **encoded, layer=1)))
     assert_close(keras.ops.sum(expected, axis=-1), np.ones((BATCH, HEADS, TARGET)))
+
+
+@pytest.mark.parametrize(("decoder_layers", "layer"), [(1, 0), (2, 1), (3, 1)])
+def test_words_are_aligned_by_the_second_to_last_layer_of_three_and_else_by_the_last(
+    decoder_layers: int, layer: int
+) -> None:
+    model = built(Transformer(replace(CONFIG, decoder_layers=decoder_layers)))
+    target = token_ids(BATCH, TARGET, seed=1)
+    memory, may_attend_source = model.encode(SOURCE_IDS)
+    encoded = {"cross": model.cross_cache(memory), "may_attend_source": may_attend_source}
+    assert_close(model.cross_weights(target, **encoded), numpy(model.cross_weights(target, **encoded, layer=layer)))
 
 
 @both_normalizations

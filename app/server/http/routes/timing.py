@@ -30,7 +30,7 @@ class LengthsToTime(DirectedRequest):
 async def timing(request: Request, body: LengthsToTime, service: CurrentService) -> dict[str, Any]:
     """Measures one self-attention layer with the model's width and heads, and an LSTM of this width, on the server.
 
-    The layers have random weights and read one sequence at a time. The times are medians of `runs` runs in
+    The layers have random weights and read one sequence at a time. Each time is that of the fastest of `runs` runs, in
     milliseconds, for the lengths in `lengths`. The longest lengths are left out if the measurement would take too long.
     The server measures each length once. `device` is the name of the processor or GPU.
     """

@@ -43,7 +43,8 @@ export function choices({ key, label, options, chosen, choose, isToken = false }
   return make("div", { class: "choice" }, make("span", { class: "caption", "aria-hidden": "true" }, label), group);
 }
 
-// The controls of the attention's chapters. `names` are some of: kind, layer, head, query, key.
+// The controls of the attention's chapters. `names` are some of: kind, layer, head, query, key; and token, which is the query
+// where nothing attends.
 export function controls({ state, model }, now, names) {
   const numbered = (count) => Array.from({ length: count }, (_, i) => String(i + 1));
   const layers = now.kind === "encoder" ? model.encoder_layers : model.decoder_layers;
@@ -54,9 +55,10 @@ export function controls({ state, model }, now, names) {
     layer: () => ({ label: "Layer", options: numbered(layers), chosen: now.layer }),
     head: () => ({ label: "Head", options: numbered(model.heads), chosen: now.head }),
     query: () => ({ label: "Query: the token that attends", options: now.queries, chosen: now.query, isToken: true }),
+    token: () => ({ label: "Token", options: now.queries, chosen: now.query, isToken: true }),
     key: () => ({ label: "Key: the token that is attended to", options: now.keys, chosen: now.key, isToken: true }),
   };
-  const shown = names.map((name) => [name, of[name]()]).filter(([, { options }]) => options.length > 1);
+  const shown = names.map((name) => [name === "token" ? "query" : name, of[name]()]).filter(([, { options }]) => options.length > 1);
   return make("div", { class: "controls" }, ...shown.map(([name, fields]) => choices({
     key: name, ...fields,
     choose: (i) => state.set({ [name]: name === "kind" ? now.kinds[i] : i, ...(ALL[name] ? { [ALL[name]]: null } : {}) }),

@@ -115,9 +115,14 @@ function ending(x, model) {
   ];
 }
 
-// An arrow that becomes three: queries, keys and values.
+// An arrow that becomes three: values, keys and queries.
 const fan = (x, from, to) => draw("g", {},
-  up(x, from, to + 2), ...[-FAN, FAN].map((shift) => arrow(`M${x} ${to + 18}H${x + shift}V${to + 2}`)));
+  up(x, from, to + 2), ...[-FAN, FAN].map((shift) => arrow(`M${x} ${to + 18}H${x + shift}V${to + 2}`)),
+  ...letters(x - FAN, x, x + FAN, to));
+
+// What the three arrows into the attention with this bottom are.
+const letters = (value, key, query, bottom) => [["V", value + 4], ["K", key + 4], ["Q", query - 13]].map(([text, x]) =>
+  draw("text", { class: "letter", x, y: bottom + 14 }, text));
 
 // The arrows through the sublayers and around them.
 function residuals(name, model) {
@@ -150,8 +155,9 @@ function memory(model) {
   const [from, to] = [COLUMNS.encoder, COLUMNS.decoder];
   const into = bottom("cross-attention") + 2;
   return draw("g", {},
-    arrow(`M${from} ${top("encoder-add-2")}V282H${(from + to) / 2}V${into + 11}H${to - FAN}V${into}`),
-    arrow(`M${to - FAN} ${into + 11}H${to - 6}V${into}`));
+    arrow(`M${from} ${top("encoder-add-2")}V282H${(from + to) / 2}V${into + 16}H${to - FAN}V${into}`),
+    arrow(`M${to - FAN} ${into + 16}H${to - 6}V${into}`),
+    ...letters(to - FAN, to - 6, to + FAN, into - 2));
 }
 
 function link(id, model, href, isHere) {

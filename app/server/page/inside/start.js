@@ -163,8 +163,9 @@ export class Inside {
     const address = link?.getAttribute("href");
     if (!address || !isInsideAddress(address) || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const { box } = link.dataset;
+    const { box, part } = link.dataset;
     this.state.set({ ...this.linked(address), ...(box ? placeOfBox(box, this.found.model) : {}) });
+    if (part) document.getElementById(part)?.scrollIntoView();
   }
 
   walk(event) {

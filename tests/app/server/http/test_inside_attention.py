@@ -86,6 +86,8 @@ def test_queries_keys_and_values_are_products(
 ) -> None:
     details = head(server, found, kind, 1)
     opened(page, server, "query-key-value", kind=kind, head=2, query=2, key=3, vector="key", dimension=4)
+    letters = "x" if kind != "cross" else "xdecoder"
+    expect(page.locator(".equation").first).to_contain_text(f"q={letters}WQ")
     names = {"key": details["key_input"][rows[1]], "query": details["query_input"][rows[0]]}
     for name, x in names.items():
         page.get_by_role("radiogroup", name="Vector").get_by_role("radio", name=name.title()).click()
@@ -228,9 +230,9 @@ def test_the_source_token_that_each_step_looks_at(page: Page, server: Running, t
     tips = [tip(page, "looks", *["ArrowDown"] * min(step, 1)) for step in range(len(best[0]) - 1)]
     places = [int(re.findall(r"\(place (\d+)\)", text)[0]) - 1 for text in tips]
     assert places == best[0, 1:].tolist()  # from the second step, which is chosen
-    expect(page.locator("#looks .strong").first).to_have_text("Layer 1")  # the second to last
-    moves = np.sign(np.diff(best[0])).tolist()
-    expect(page.locator("p", has_text="strongest source token")).to_contain_text("In the mean of the heads of layer 1")
+    expect(page.locator("#looks .strong").first).to_have_text("Layer 2")  # the last of two
+    moves = np.sign(np.diff(best[1])).tolist()
+    expect(page.locator("p", has_text="strongest source token")).to_contain_text("In the mean of the heads of layer 2")
     answer = page.locator("p", has_text="strongest source token").text_content() or ""
     times = [1 if text == "once" else int(text.split()[0]) for text in re.findall(r"once|\d+ times", answer)]
     assert times == [moves.count(1), moves.count(0), moves.count(-1)]

@@ -215,7 +215,8 @@ def test_a_question_leads_to_its_answer_and_keeps_what_is_chosen(page: Page, ser
         shown(page, chapter)
         assert "head=2" in page.url
         if heading:
-            expect(page.get_by_role("heading", name=heading)).to_be_visible()
+            expect(page.get_by_role("heading", name=heading)).to_be_in_viewport()
+    expect(page.locator(".map .letter")).to_have_text(["V", "K", "Q"] * 3)
 
 
 def test_failures_are_reported_and_can_be_tried_again(browser: Browser, server: Running) -> None:

@@ -23,9 +23,9 @@ const PICTURES = "The small pictures are this model's own numbers for this sente
   "is larger.";
 
 const DIVIDE = 2; // the step of the attention chapter
-const QUESTIONS = [
+const QUESTIONS = [ // the chapter that answers, and the part of it that is shown first, if it is not the beginning
   ["Where do queries, keys and values come from?", { chapter: "query-key-value" }],
-  ["Why are scores divided by √dₖ?", { chapter: "attention", step: DIVIDE }],
+  ["Why are scores divided by √dₖ?", { chapter: "attention", step: DIVIDE }, "step"],
   ["How does the decoder know which source word it is at?", { chapter: "cross-attention" }],
 ];
 
@@ -39,7 +39,8 @@ export default {
       ? "The encoder reads all tokens of the source at once and turns each into a vector. The decoder writes the output token " +
         "by token: it reads what it has written so far, looks at the encoder's vectors, and predicts the next token."
       : "The decoder reads the text so far and predicts the next token.";
-    const caption = "The Transformer (Vaswani et al. 2017, Figure 1) with the numbers of this model for this sentence";
+    const numbers = isPhone() ? "" : " with the numbers of this model for this sentence";
+    const caption = `The Transformer (Vaswani et al. 2017, Figure 1)${numbers}`;
     return make("div", {},
       make("p", {}, words, " Each box leads to its chapter. ", isPhone() ? "" : PICTURES),
       live(() => questions(chapters, state)),
@@ -51,8 +52,9 @@ export default {
 // Links to the places that answer what people ask first, as far as the model has these chapters.
 function questions(chapters, state) {
   const answered = QUESTIONS.filter(([, place]) => chapters.some(({ id }) => id === place.chapter));
-  return make("ul", { id: "questions" }, ...answered.map(([question, place]) =>
-    make("li", {}, make("a", { href: state.address(place), "data-key": `to-${place.chapter}` }, question))));
+  const link = ([question, place, part]) =>
+    make("a", { href: state.address(place), "data-key": `to-${place.chapter}`, "data-part": part }, question);
+  return make("ul", { id: "questions" }, ...answered.map((one) => make("li", {}, link(one))));
 }
 
 const isPhone = () => document.documentElement.clientWidth < PHONE;

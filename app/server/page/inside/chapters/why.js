@@ -147,7 +147,7 @@ function timeChart(model, times, isOfServer) {
       `${whole(model.model_width)} and with random weights, read one sequence in TensorFlow. For ` +
       `${whole(times.lengths[last])} tokens, the LSTM takes ${number(recurrent[last] / attention[last], 1)} times as long: ` +
       "it computes one token after the other."),
-    figure({ id: "times", caption: `Milliseconds on ${times.device}, the median of ${times.runs} runs` }, lineChart({
+    figure({ id: "times", caption: `Milliseconds on ${times.device}, the fastest of ${times.runs} runs` }, lineChart({
       key: "times", series, places: times.lengths, across: "tokens", up: "milliseconds",
       describe: ({ name, values }, i) => `${name}, ${whole(times.lengths[i])} tokens: ${number(values[i])} ms`,
     })));

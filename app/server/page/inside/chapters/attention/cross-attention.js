@@ -5,11 +5,12 @@ import { looks, moves } from "./looks.js";
 import { maskPart } from "./masks.js";
 
 const WORDS = "Here the queries come from the decoder, and the keys and values from the encoder's output. So each position of " +
-  "the output can look at each token of the source. The thickest line of a row leads to the source token that it looks at most. " +
-  "A row is named after the token that it predicts, because that is the one which is looked for in the source.";
-const ANSWER = "It keeps no pointer. At each step, the query of the new position is compared anew with the keys of all source " +
-  "tokens, so the attention can stay, move on or go back. The query depends on what has been written, because it comes out of " +
-  "the self-attention.";
+  "the output can look at each token of the source.";
+const ROWS = "The weights of one head or the mean of a layer's heads: the thickest line of a row leads to the source token that it " +
+  "looks at most. A row is named after the token that is predicted there.";
+const ANSWER = "It keeps no pointer. At each step, all that has been written is made into a new query, which says what is needed " +
+  "next. It is compared with the keys of all source tokens, which say what each of them is and where it stands. So the attention can " +
+  "stay, move on or go back.";
 const TOLD = "It is told. What a parser reads is known, so the mean of the encoder's output over the next word that it has not " +
   "read is added to the decoder's input at each step, beside the token and its position. Attention is free to look at the rest " +
   "of the sentence.";
@@ -26,10 +27,11 @@ export default {
   render(context) {
     const { live } = context;
     const answer = context.found.model.word_token ? TOLD : ANSWER;
-    return make("div", {}, make("p", {}, WORDS), attentionMap(context),
+    return make("div", {}, make("p", {}, WORDS),
       make("h3", {}, "How does the decoder know which source word it is at?"), make("p", {}, answer),
-      live((now) => make("p", {}, moves(context.found, now))),
       live((now) => looks(context, now)),
+      live((now) => make("p", {}, moves(context.found, now))),
+      make("h3", {}, "All weights"), make("p", {}, ROWS), attentionMap(context),
       maskPart(context, WHY));
   },
 };

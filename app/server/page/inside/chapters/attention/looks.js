@@ -13,8 +13,8 @@ const LONGEST_ROW = 14;
 
 const short = (label, longest) => ([...label].length > longest ? `${[...label].slice(0, longest - 1).join("")}…` : label);
 
-// The layer that word alignments are read from, as the server does: the second to last, or the only one.
-const alignmentLayer = (layers) => Math.max(0, layers - 2);
+// The layer that word alignments are read from, as the server does: the second to last of three or more, else the last.
+const alignmentLayer = (layers) => (layers > 2 ? layers - 2 : layers - 1);
 
 // For each layer and step: the key with the largest mean weight, and this weight.
 function strongest(weights) {
@@ -39,8 +39,8 @@ export function moves(found, now) {
     `to the next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
     `${rowsOf(found, now)[now.query]} is predicted, it is ${now.keys[key]}, with ${percent(weight)}.`;
   if (found.model.task !== "translation") return said;
-  return `${said} Word alignments are read from this layer${layers.length > 1 ? ", the second to last" : ""}: it often looks at ` +
-    "the source word that is being translated (Garg et al. 2019).";
+  return `${said} Word alignments are read from this layer: it often looks at the source word that is being translated (Garg et ` +
+    "al. 2019).";
 }
 
 const times = (count) => (count === 1 ? "once" : `${count} times`);

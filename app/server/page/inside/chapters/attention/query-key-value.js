@@ -1,9 +1,11 @@
 // Where the queries, keys and values come from: three learned matrices times the vector of a token.
 import { draw, make } from "../../../elements.js";
-import { choices, controls, figure, number, projections } from "../../charts.js";
-import { equation, row, sup } from "../../equations.js";
+import { controls, figure, number, projections } from "../../charts.js";
+import { equation, row, sub, sup, words } from "../../equations.js";
 import { entry, entryControls } from "./entry.js";
 import { entryOf, LETTERS, partsOf, vectorOf, VECTORS } from "./projected.js";
+
+const DRAWN = "each column of a matrix is drawn as a row";
 
 export default {
   id: "query-key-value",
@@ -20,7 +22,8 @@ export default {
         "compares the query of one token with the keys of all tokens, and mixes their values. Each head of each " +
         "layer has its own three matrices."),
       live((now) => sources(context, now)),
-      equation("Vaswani et al. 2017, Section 3.2.2", ...VECTORS.flatMap((name, i) => [...(i ? [",", "\u2003"] : []), ...product(name)])),
+      live((now) => equation("Vaswani et al. 2017, Section 3.2.2",
+        ...VECTORS.flatMap((name, i) => [...(i ? [",", "\u2003"] : []), ...product(name, now)]))),
       live((now) => chosenTokens(context, now)),
       live(async (now) => pictures(context, now, await details())),
       make("h3", {}, "One number, spelt out"),
@@ -38,18 +41,15 @@ function sources({ model, state }, now) {
     ", the queries come from the decoder, and the keys and values from the encoder.");
 }
 
-const product = (name) => [LETTERS[name][0], "=", row("x", sup("W", LETTERS[name][1]))];
+// How a query, key or value is computed. In encoder-decoder attention, the query is made of another vector.
+function product(name, now) {
+  const x = now.kind === "cross" ? sub("x", words(name === "query" ? "decoder" : "encoder")) : "x";
+  return [LETTERS[name][0], "=", row(x, sup("W", LETTERS[name][1]))];
+}
 
 // What chooses the head and the token, or the two tokens of encoder-decoder attention.
 function chosenTokens(context, now) {
-  if (now.kind === "cross") return controls(context, now, ["kind", "layer", "head", "query", "key"]);
-  const token = choices({
-    key: "query", label: "Token", options: now.queries, chosen: now.query, isToken: true,
-    choose: (query) => context.state.set({ query }),
-  });
-  const found = controls(context, now, ["kind", "layer", "head"]);
-  found.append(token);
-  return found;
+  return controls(context, now, ["kind", "layer", "head", ...(now.kind === "cross" ? ["query", "key"] : ["token"])]);
 }
 
 // The vector and the three matrices, or in encoder-decoder attention two vectors with the matrices that read them.
@@ -59,13 +59,13 @@ function pictures(context, now, details) {
   const from = origin(now, context);
   if (now.kind !== "cross") {
     return make("div", {}, make("p", {}, `In layer ${now.layer + 1}, the vector x of ${query} is `, ...from, "."),
-      picture(context, now, parts, VECTORS, `The vector of ${query} times the three matrices of this head`));
+      picture(context, now, parts, VECTORS, `The vector of ${query} times the three matrices of this head; ${DRAWN}`));
   }
   return make("div", {},
     make("p", {}, `The query is made from the decoder's vector of ${query}: `, ...from, ". The key and the value are made from the " +
       `encoder's output for ${key}. All layers of the decoder read the same output of the encoder, each with its own matrices.`),
-    picture(context, now, parts, ["query"], `The decoder's vector of ${query} times the matrix of the queries`),
-    picture(context, now, parts, ["key", "value"], `The encoder's output for ${key} times the matrices of the keys and values`));
+    picture(context, now, parts, ["query"], `The decoder's vector of ${query} times the matrix of the queries; ${DRAWN}`),
+    picture(context, now, parts, ["key", "value"], `The encoder's output for ${key} times the matrices of the keys and values; ${DRAWN}`));
 }
 
 // What x is in this layer: text, and a link.
@@ -80,7 +80,7 @@ function picture({ state }, now, parts, names, caption) {
   const { input, matrix, token } = parts[names[0]];
   const [height, width] = matrix.shape;
   const maps = names.map((name) => ({
-    label: ["W", raised(LETTERS[name][1]), lowered(`, ${height} × ${width}, drawn with its columns as rows`)], matrix: parts[name].matrix,
+    label: ["W", raised(LETTERS[name][1]), lowered(`, ${height} × ${width}`)], matrix: parts[name].matrix,
     result: { label: name, values: parts[name].result },
   }));
   const m = names.indexOf(vectorOf(now));

@@ -35,7 +35,7 @@ function stepper(now, state) {
   next.addEventListener("click", () => state.set({ step: chosen < last ? chosen + 1 : 0 }));
   const options = STEPS.map(({ name }, i) => `${i + 1}. ${name}`);
   const steps = choices({ key: "step", label: "Step", options, chosen, choose: (i) => state.set({ step: i }) });
-  return make("div", { class: "stepper" }, steps, next);
+  return make("div", { class: "stepper", id: "step" }, steps, next);
 }
 
 // The figure of the step, and the table of what has been computed so far.

@@ -65,28 +65,29 @@ function divide(now, numbers) {
   };
   const [without, divided] = [weights(1), weights(scale)];
   return [
-    make("p", {}, `A query has dₖ = ${width} numbers, and a score is the sum of ${width} products. A sum of more products varies more: ` +
-      "if the numbers of q and k are independent, with mean 0 and variance 1, the sum has variance dₖ. Its standard deviation is the " +
-      `root of that, √dₖ, so dividing by √${width} = ${number(scale)} brings it back to 1. The scores of this head have standard ` +
-      `deviation ${number(deviation(numbers.allScores))}; after the division, ${number(deviation(numbers.allScores) / scale)}. It need ` +
-      "not be 1, because the queries and keys of a trained model are not independent, nor do their numbers have variance 1."),
+    make("p", {}, "Large scores make softmax give nearly all attention to one key. A small change of the scores then changes next to " +
+      "nothing, so their gradients are nearly 0, and the model learns slowly. Without the division, one key would get " +
+      `${percent(d3.max(without))} of this query's attention; with it, ${percent(d3.max(divided))}.`),
+    make("p", {}, `Why the root: a score is the sum of dₖ = ${width} products. If the numbers of q and k are independent, with mean 0 and ` +
+      `variance 1, the sum has variance dₖ, so its standard deviation is √dₖ. Dividing by √${width} = ${number(scale)} brings it back to 1.`),
     equation("Section 3.2.1", fraction(row("q", "·", "k"), root(sub("d", "k"))), "=",
       fraction(number(scores[now.key]), row(root(String(width)))), "=", number(scores[now.key] / scale)),
-    make("p", {}, `Without the division, the key with the highest score would get ${percent(d3.max(without))} of this query's attention; with ` +
-      `it, ${percent(d3.max(divided))}. Where softmax gives nearly everything to one key, its gradient is nearly 0, so the model learns slowly.`),
     figure({ id: "scaled", caption: "The scores of all keys after the division" }, bars({
       key: "scaled", chosen: now.key, items: now.keys.map((label, key) => ({ label, value: scores[key] / scale })),
       describe: ({ label, value }, key) => `${label}: ${number(scores[key])} ÷ ${number(scale)} = ${number(value)}`,
     })),
-    bothWeights(now, seen, without, divided),
+    bothWeights(now, seen, without, divided, width),
+    make("p", {}, `The scores of this head have standard deviation ${number(deviation(numbers.allScores))}; after the division, ` +
+      `${number(deviation(numbers.allScores) / scale)}. It need not be 1, because the queries and keys of a trained model are not ` +
+      "independent, nor do their numbers have variance 1."),
   ];
 }
 
 // The weights that softmax makes of the scores without the division and with it.
-function bothWeights(now, seen, without, divided) {
+function bothWeights(now, seen, without, divided, width) {
   const items = seen.flatMap((key) => [
     { label: now.keys[key], value: without[key], text: percent(without[key]), isFaint: true },
-    { label: "divided", value: divided[key], text: percent(divided[key]) },
+    { label: `÷ √${width}`, value: divided[key], text: percent(divided[key]) },
   ]);
   return figure({ id: "both-weights", caption: "The weights that softmax makes of the scores (pale) and of the divided scores" }, bars({
     key: "both-weights", items, limit: 1,

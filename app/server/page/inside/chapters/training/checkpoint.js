@@ -16,7 +16,7 @@ export function atCheckpoint(training) {
     make("p", {}, "The figures below are for the same output tokens at each checkpoint, so that they can be compared."),
     live((now) => controls(training, now, ["kind", "layer", "head"])),
     live(async (now) => attention(training, now, await answer(now))),
-    live((now) => controls(training, now, ["query"])),
+    live((now) => controls(training, now, ["token"])),
     live(async (now) => neighbours(now, await answer(now))));
 }
 
