@@ -21,10 +21,11 @@ import { failure } from "./failure.js";
 import { placeOfBox } from "./picture.js";
 import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 
-// A chapter is {id, title, boxes, here(now), kinds, applies(model), render(context)}.
+// A chapter is {id, title, boxes, here(now), kinds, firstQuery(found, kind), applies(model), render(context)}.
 //   boxes: the ids of the picture's boxes that lead to it; none if it is left out;
 //   here: the ids of the boxes that are marked; if it is left out, those of `boxes` that belong to the chosen place;
-//   kinds: the kinds of attention that it can show; all kinds if it is left out.
+//   kinds: the kinds of attention that it can show; all kinds if it is left out;
+//   firstQuery: the number of the token that is shown until one is chosen; the first token if it is left out.
 const CHAPTERS = [
   overview, embedding, positions, queryKeyValue, attention, heads, selfAttention, maskedAttention, crossAttention, residual,
   feedForward, decoder, output, search, why, training,
@@ -54,10 +55,11 @@ export function current(found, chapter, values) {
   const keys = keyTokens(found, kind);
   const { model } = found;
   const layers = kind === "encoder" ? model.encoder_layers : model.decoder_layers;
+  const query = values.query ?? chapter.firstQuery?.(found, kind) ?? 0;
   const within = (name, count) => Math.min(values[name], count - 1);
   return {
     ...values, kinds, kind, queries, keys, layer: within("layer", layers), head: within("head", model.heads),
-    query: within("query", queries.length), key: within("key", keys.length),
+    query: Math.min(query, queries.length - 1), key: within("key", keys.length),
   };
 }
 

@@ -41,8 +41,12 @@ def two_layers(page: Page, server: Running) -> dict[str, Any]:
 
 def test_the_embedding_is_that_of_the_token(page: Page, server: Running, found: dict[str, Any]) -> None:
     opened(page, server, "embedding")
-    tokens = page.get_by_role("radiogroup", name="Source")
-    tokens.get_by_role("radio").nth(1).click()
+    tokens = page.get_by_role("radiogroup", name="Source").get_by_role("radio")
+    most_similar = int(found["source_cosines"][:, 0].argmax())
+    expect(tokens.nth(most_similar)).to_be_checked()
+    for token in (0, 1):
+        tokens.nth(token).click()
+        expect(page).to_have_url(re.compile(f"query={token + 1}"))
     vector = found["source_embeddings"][1]
     assert number(tip(page, "embedding", "ArrowRight", "ArrowRight")) == near(vector[2])
     assert number(tip(page, "embedding", "End")) == near(vector[31])
@@ -233,6 +237,7 @@ def test_the_source_token_that_each_step_looks_at(page: Page, server: Running, t
     expect(page.locator("#looks .strong").first).to_have_text("Layer 2")  # the last of two
     moves = np.sign(np.diff(best[1])).tolist()
     expect(page.locator("p", has_text="strongest source token")).to_contain_text("In the mean of the heads of layer 2")
+    expect(page.locator("p", has_text="alignments are read")).to_contain_text("Layer 2 often looks")
     answer = page.locator("p", has_text="strongest source token").text_content() or ""
     times = [1 if text == "once" else int(text.split()[0]) for text in re.findall(r"once|\d+ times", answer)]
     assert times == [moves.count(1), moves.count(0), moves.count(-1)]

@@ -1,5 +1,5 @@
 // For each step of the decoder, the source token with the largest weight in each layer.
-import { draw } from "../../../elements.js";
+import { draw, make } from "../../../elements.js";
 import { figure, percent } from "../../charts.js";
 import { readable } from "../../drawing/pointing.js";
 import { meanOfHeads, rowsOf } from "./attention-map.js";
@@ -35,12 +35,16 @@ export function moves(found, now) {
   const steps = layers[layer].map(({ key }) => key);
   const count = (test) => steps.slice(1).filter((key, i) => test(key - steps[i])).length;
   const { key, weight } = layers[layer][now.query];
-  const said = `In the mean of the heads of layer ${layer + 1}, the strongest source token moves forward ${times(count((by) => by > 0))} from one step ` +
-    `to the next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
+  return `In the mean of the heads of layer ${layer + 1}, the strongest source token moves forward ` +
+    `${times(count((by) => by > 0))} from one step to the next, stays ${times(count((by) => !by))} and moves back ${times(count((by) => by < 0))}. When ` +
     `${rowsOf(found, now)[now.query]} is predicted, it is ${now.keys[key]}, with ${percent(weight)}.`;
-  if (found.model.task !== "translation") return said;
-  return `${said} Word alignments are read from this layer: it often looks at the source word that is being translated (Garg et ` +
-    "al. 2019).";
+}
+
+// A paragraph on the layer that looks at the word that is being translated; nothing if there is no such word or one layer.
+export function alignment({ cross_attention: { shape: [layers] }, model }) {
+  if (model.task !== "translation" || layers < 2) return "";
+  return make("p", {}, `Layer ${alignmentLayer(layers) + 1} often looks at the source word that is being translated, so word ` +
+    "alignments are read from it (Garg et al. 2019). Other layers look elsewhere, too.");
 }
 
 const times = (count) => (count === 1 ? "once" : `${count} times`);

@@ -38,7 +38,7 @@ function sources({ model, state }, now) {
   const link = make("a", { href: state.address({ kind: "cross" }), "data-box": "cross-attention", "data-key": "to-cross" },
     "encoder-decoder attention");
   return make("p", {}, "In self-attention, all three come from the same text. In ", now.kind === "cross" ? "encoder-decoder attention" : link,
-    ", the queries come from the decoder, and the keys and values from the encoder.");
+    ", the queries come from the decoder, and the keys and values from the output of the encoder's last layer.");
 }
 
 // How a query, key or value is computed. In encoder-decoder attention, the query is made of another vector.

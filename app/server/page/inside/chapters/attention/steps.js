@@ -67,16 +67,16 @@ function divide(now, numbers) {
   return [
     make("p", {}, "Large scores make softmax give nearly all attention to one key. A small change of the scores then changes next to " +
       "nothing, so their gradients are nearly 0, and the model learns slowly. Without the division, one key would get " +
-      `${percent(d3.max(without))} of this query's attention; with it, ${percent(d3.max(divided))}.`),
+      `${percent(d3.max(without))} of the attention of ${names(now).q}; with it, ${percent(d3.max(divided))}.`),
     make("p", {}, `Why the root: a score is the sum of dₖ = ${width} products. If the numbers of q and k are independent, with mean 0 and ` +
       `variance 1, the sum has variance dₖ, so its standard deviation is √dₖ. Dividing by √${width} = ${number(scale)} brings it back to 1.`),
     equation("Section 3.2.1", fraction(row("q", "·", "k"), root(sub("d", "k"))), "=",
       fraction(number(scores[now.key]), row(root(String(width)))), "=", number(scores[now.key] / scale)),
+    bothWeights(now, seen, without, divided, width),
     figure({ id: "scaled", caption: "The scores of all keys after the division" }, bars({
       key: "scaled", chosen: now.key, items: now.keys.map((label, key) => ({ label, value: scores[key] / scale })),
       describe: ({ label, value }, key) => `${label}: ${number(scores[key])} ÷ ${number(scale)} = ${number(value)}`,
     })),
-    bothWeights(now, seen, without, divided, width),
     make("p", {}, `The scores of this head have standard deviation ${number(deviation(numbers.allScores))}; after the division, ` +
       `${number(deviation(numbers.allScores) / scale)}. It need not be 1, because the queries and keys of a trained model are not ` +
       "independent, nor do their numbers have variance 1."),

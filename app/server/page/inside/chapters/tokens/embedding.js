@@ -19,6 +19,13 @@ export default {
 
   applies: () => true,
 
+  // The token with the most similar other token, which shows best what a row is. Frequent words have hardly any.
+  firstQuery(found, kind) {
+    const cosines = found[`${sideOf(kind)}_cosines`];
+    const nearest = Array.from({ length: cosines.shape[0] }, (_, i) => cosines.at(i, 0));
+    return nearest.indexOf(Math.max(...nearest));
+  },
+
   render({ found, model, live, state }) {
     return make("div", {},
       make("p", {}, "The model reads tokens: pieces of words that were learned from the training text; ▁ stands for a space. Each " +
@@ -35,8 +42,10 @@ export default {
 const hasBytes = (found) => ["source_pieces", "target_pieces", "source_neighbours", "target_neighbours", "top_pieces"]
   .some((name) => found[name]?.flat().some((piece) => /^<0x..>$/.test(piece)));
 
+const sideOf = (kind) => (kind === "encoder" ? "source" : "target");
+
 function details(found, model, now) {
-  const side = now.kind === "encoder" ? "source" : "target";
+  const side = sideOf(now.kind);
   const token = now.queries[now.query];
   const cosines = found[`${side}_cosines`].row(now.query);
   const vector = found[`${side}_embeddings`].row(now.query);
