@@ -97,7 +97,8 @@ def test_two_devices_equal_one(trained: Trained) -> None:
         train_small(devices, data=DataSets.open(manifest, configuration.training).stream(0), model=model)
         for devices in (ONE, TWO)
     )
-    assert_same(one, two)
+    # Where a gradient is nearly 0, its sign is rounding, and the first updates of Adam have little but the sign.
+    assert_same(one, two, atol=5e-5)
 
 
 def test_tensorboard_shows_samples_of_each_evaluation(trained: Trained) -> None:
