@@ -18,7 +18,7 @@ from keras_nmt.app.training.data_sets import DataSets
 from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, refusal, succeeded, tree
 from tests.app.tasks.task_data import ALL, LANGUAGE_MODEL, PARSING, SUMMARIZATION, TaskData
-from tests.app.training.small_trainer import ONE, TWO, assert_same
+from tests.app.training.small_trainer import ONE, TWO, assert_same_figures
 from tests.app.training.small_trainer import trained as train_small
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -97,8 +97,10 @@ def test_two_devices_equal_one(trained: Trained) -> None:
         train_small(devices, data=DataSets.open(manifest, configuration.training).stream(0), model=model)
         for devices in (ONE, TWO)
     )
+    assert_same_figures(one, two)
     # Where a gradient is nearly 0, its sign is rounding, and the first updates of Adam have little but the sign.
-    assert_same(one, two, atol=5e-5)
+    for path, weight in one.weights.items():
+        assert np.linalg.norm(weight - two.weights[path]) < 1e-4 * np.linalg.norm(weight), path
 
 
 def test_tensorboard_shows_samples_of_each_evaluation(trained: Trained) -> None:
