@@ -2,7 +2,7 @@
 
 import codecs
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal, NamedTuple
@@ -104,7 +104,7 @@ class TextGenerator:
         settings: GenerationSettings | None = None,
         stop: Sequence[str] = (),
         alternatives: int = 0,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Yields the continuation of a prompt, a chunk for each step.
 
         The joined parts are the text that `GenerationGraph.generate` returns for this prompt, seed and settings, up to
@@ -126,7 +126,7 @@ class TextGenerator:
 
     def _chunks(
         self, prompt: str, seed: int, settings: GenerationSettings, stop: Sequence[str], alternatives: int
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         (ids,) = self.steps.vocabulary.encode_in_python([prompt])
         growing = _GrowingText(self, ids[-CONTEXT_TOKENS:], stop)
         most, count = int(settings.max_tokens), 0

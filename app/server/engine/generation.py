@@ -1,8 +1,9 @@
 """Continues prompts with language models, a few tokens at a time, in threads that all texts share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from keras_nmt.app.decoding.generation.generator import Chunk, Part, Reason
@@ -82,8 +83,11 @@ class Writer:
         if self._texts + texts > self.max_texts:
             raise BusyError(f"{self._texts} texts are being written already; try again in a moment")
 
-    async def chunks(self, version: Version, prompt: Prompt) -> AsyncIterator[Chunk]:
-        """Yields the chunks of one continuation. No further token is drawn if the iteration ends early."""
+    async def chunks(self, version: Version, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        """Yields the chunks of one continuation.
+
+        If the generator is closed early, no further token is drawn, and the model's cache for the text is freed.
+        """
         generator = version.generator
         chunks = generator.chunks(
             prompt.text,
@@ -92,12 +96,16 @@ class Writer:
             stop=prompt.stop,
             alternatives=prompt.alternatives,
         )
-        while True:
-            chunk: Chunk = await self._threads.run(next, chunks)
-            self.metrics.generated.labels(version.model).inc(chunk.tokens)
-            yield chunk
-            if chunk.reason:
-                return
+        draws = _Draws(chunks)
+        try:
+            while True:
+                chunk = await self._threads.run(draws.next)
+                self.metrics.generated.labels(version.model).inc(chunk.tokens)
+                yield chunk
+                if chunk.reason:
+                    return
+        finally:
+            draws.close()
 
     async def write(self, version: Version, prompts: list[Prompt]) -> list[WrittenText]:
         """Returns the whole continuations of prompts, which are written at the same time."""
@@ -107,7 +115,34 @@ class Writer:
     async def _write(self, version: Version, prompt: Prompt) -> WrittenText:
         parts: list[Part] = []
         reason: Reason | None = None
-        async for chunk in self.chunks(version, prompt):
-            parts += chunk.parts
-            reason = chunk.reason
+        async with aclosing(self.chunks(version, prompt)) as chunks:
+            async for chunk in chunks:
+                parts += chunk.parts
+                reason = chunk.reason
         return WrittenText(tuple(parts), prompt.seed, reason or "end")
+
+
+class _Draws:
+    """A generator of chunks that one thread at a time draws from, and that can be closed while a thread does."""
+
+    def __init__(self, chunks: Generator[Chunk, None, None]) -> None:
+        self._chunks = chunks
+        self._drawing = threading.Lock()
+        self._is_closed = False
+
+    def next(self) -> Chunk:
+        """Draws the next chunk."""
+        with self._drawing:
+            chunk = next(self._chunks)
+        self._close_if_asked()
+        return chunk
+
+    def close(self) -> None:
+        """Closes the generator, at the latest when a thread has drawn the chunk that it is drawing."""
+        self._is_closed = True
+        self._close_if_asked()
+
+    def _close_if_asked(self) -> None:
+        if self._is_closed and self._drawing.acquire(blocking=False):
+            self._chunks.close()
+            self._drawing.release()

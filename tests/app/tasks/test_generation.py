@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from ast import literal_eval
@@ -25,10 +26,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from keras_nmt.app.decoding.generation.generator import Chunk, Part
 from keras_nmt.app.exporting import generation
 from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
-from keras_nmt.app.server.engine.generation import MAX_TEXTS
+from keras_nmt.app.server.engine.generation import MAX_TEXTS, Writer
 from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
 from keras_nmt.app.server.engine.versions import Version
-from keras_nmt.app.server.errors import FAILED
+from keras_nmt.app.server.errors import FAILED, BusyError
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.conftest import once
 from tests.app.server.http.inside_page import PHONE, without_violations
@@ -338,21 +339,20 @@ class Endless:
 
     def __init__(self) -> None:
         self.drawn = 0
+        self.ended = threading.Event()
 
     def __call__(self, *_: Any, **__: Any) -> Iterator[Chunk]:
-        while True:
-            time.sleep(0.02)
-            self.drawn += 1
-            yield Chunk((Part("a", 0.5),), 1, None)
+        try:
+            while True:
+                time.sleep(0.02)
+                self.drawn += 1
+                yield Chunk((Part("a", 0.5),), 1, None)
+        finally:
+            self.ended.set()
 
     def stops(self) -> bool:
-        """Waits until no more is drawn; returns False if this does not happen within a minute."""
-        for _ in range(30):
-            before = self.drawn
-            time.sleep(2)
-            if self.drawn == before:
-                return True
-        return False
+        """Waits until nothing more can be drawn; returns False if this does not happen within a minute."""
+        return self.ended.wait(60)
 
 
 @contextmanager
@@ -370,7 +370,17 @@ def test_a_client_that_leaves_ends_the_generation(server: Running) -> None:
             assert next(answer.iter_lines()) == 'data: {"text": "a", "probability": 0.5, "alternatives": []}'
         assert endless.stops()
         assert endless.drawn > 0
-    server.service.writer.check_room(MAX_TEXTS)  # no text is counted any more
+    while not has_room(server.service.writer):  # until no text is counted any more
+        time.sleep(0.01)
+
+
+def has_room(writer: Writer) -> bool:
+    """Returns True if no text is being written."""
+    try:
+        writer.check_room(MAX_TEXTS)
+    except BusyError:
+        return False
+    return True
 
 
 def test_the_deadline_ends_a_text(server: Running) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -117,8 +118,9 @@ def rounded(probability: float) -> float:
 async def part_events(writer: Writer, version: Version, prompt: Prompt) -> AsyncGenerator[str, None]:
     """Yields one server-sent event for each part of the text that continues a prompt, then "end"."""
     with writer.admitted(1):
-        async for chunk in writer.chunks(version, prompt):
-            for part in chunk.parts:
-                yield event(part_fields(part))
-            if chunk.reason:
-                yield event({"reason": chunk.reason, "seed": prompt.seed}, kind="end")
+        async with aclosing(writer.chunks(version, prompt)) as chunks:
+            async for chunk in chunks:
+                for part in chunk.parts:
+                    yield event(part_fields(part))
+                if chunk.reason:
+                    yield event({"reason": chunk.reason, "seed": prompt.seed}, kind="end")

@@ -104,7 +104,7 @@ def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
         expected = exhaustive_search(scorer, sentence, limit=limit, alpha=alpha)[:n]
         assert tokens_of(found, sentence) == [e.tokens for e in expected]
         scores = found.scores[sentence, : len(expected)]
-        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5)
+        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
@@ -118,7 +118,7 @@ def test_hypotheses_are_the_best_that_begin_with_the_prefix(seed: int, alpha: fl
         expected = [e for e in every if list(e.tokens[: len(prefix)]) == prefix][:3]
         assert tokens_of(found, sentence) == [e.tokens for e in expected]
         scores = found.scores[sentence, : len(expected)]
-        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5)
+        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,7 +158,7 @@ def test_a_beam_of_one_takes_the_most_probable_token_each_time(seed: int, limit:
         rollout += (EOS,)
     found = search(scorer, [limit], beam_size=1)
     assert tokens_of(found, 0) == [rollout]
-    np.testing.assert_allclose(found.log_probabilities[0, 0], scorer.log_probability(0, rollout), rtol=1e-5)
+    np.testing.assert_allclose(found.log_probabilities[0, 0], scorer.log_probability(0, rollout), rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -186,9 +186,9 @@ def test_the_score_is_that_of_the_returned_tokens(seed: int, alpha: float, beam_
     for sentence in range(2):
         for n, tokens in enumerate(tokens_of(found, sentence)):
             log_probability = scorer.log_probability(sentence, tokens)
-            np.testing.assert_allclose(found.log_probabilities[sentence, n], log_probability, rtol=1e-5)
+            np.testing.assert_allclose(found.log_probabilities[sentence, n], log_probability, rtol=1e-5, atol=1e-6)
             score = log_probability / ((5 + len(tokens)) / 6) ** alpha
-            np.testing.assert_allclose(found.scores[sentence, n], score, rtol=1e-5)
+            np.testing.assert_allclose(found.scores[sentence, n], score, rtol=1e-5, atol=1e-6)
             by_token = [scorer.log_probabilities(sentence, tokens[:i])[t] for i, t in enumerate(tokens)]
             padding = [0.0] * (5 - len(tokens))
             np.testing.assert_allclose(found.token_log_probabilities[sentence, n], [*by_token, *padding], atol=2e-6)
@@ -208,7 +208,7 @@ def test_hypotheses_are_the_best_without_a_repeated_ngram(seed: int, alpha: floa
     every = exhaustive_search(scorer, 0, limit=4, alpha=alpha)
     expected = [e for e in every if not repeats(e.tokens)][:8]
     assert tokens_of(found, 0) == [e.tokens for e in expected]
-    np.testing.assert_allclose(found.scores[0, : len(expected)], [e.score for e in expected], rtol=1e-5)
+    np.testing.assert_allclose(found.scores[0, : len(expected)], [e.score for e in expected], rtol=1e-5, atol=1e-6)
 
 
 def test_a_repeated_token_is_less_likely_with_the_penalty() -> None:
@@ -248,7 +248,7 @@ def test_the_last_position_is_forced_to_end_and_its_probability_counts() -> None
     found = beam_search(step, SearchState(tf.zeros([2])), length_limits=[3, 1], beam_size=1, length_penalty=0.0)
     assert found.tokens[:, 0].numpy().tolist() == [[4, 4, EOS], [EOS, PAD, PAD]]
     expected = [2 * np.log(0.59) + np.log(0.01), np.log(0.01)]
-    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_places_without_a_hypothesis_are_empty_with_score_minus_infinity() -> None:
@@ -332,4 +332,4 @@ def test_a_hypothesis_ends_no_earlier_than_its_minimum_length(beam_size: int) ->
     best = [[token for token in tokens if token != PAD] for tokens in found.tokens[:, 0].numpy().tolist()]
     assert best == [[4, 4, EOS], [4, 4, EOS], [4, EOS]]  # the limit takes precedence
     expected = [2 * np.log(0.3) + np.log(0.5)] * 2 + [np.log(0.3) + np.log(0.5)]
-    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5, atol=1e-6)
