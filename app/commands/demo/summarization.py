@@ -15,24 +15,20 @@ class SummarizationDemo(Demo):
     """The demo of summarization; see `Demo`."""
 
     task, sample, out = "summarization", "debian-descriptions", Path("demo-summarization")
-    preset = "tiny"
+    preset = "summaries"
     full = Size(
         vocabulary_size=4000,
         settings=(
             "model.encoder_layers=2",
             "model.decoder_layers=2",
+            "model.model_width=128",
             "model.inner_width=512",
-            "model.residual_dropout=0.1",
-            "training.optimizer=muon",
-            "training.learning_rate=1e-2",
-            "training.label_smoothing=0.0",
             "training.batch_tokens=2048",
-            "training.steps=800",
-            "training.warmup_steps=80",
-            "training.checkpoint_every=400",
+            "training.max_length=128",
+            "training.steps=1600",
+            "training.warmup_steps=100",
+            "training.checkpoint_every=800",
             "training.dev_sentences=50",
-            "decoding.beam_size=2",
-            "decoding.length_penalty=0.6",
             "decoding.max_source_tokens=127",
             "decoding.max_extra_tokens=20",
         ),
