@@ -26,9 +26,9 @@ class LanguageModelDemo(Demo):
         settings=(
             "training.optimizer=muon",
             "training.learning_rate=1e-2",
-            "training.steps=700",
-            "training.warmup_steps=70",
-            "training.checkpoint_every=350",
+            "training.steps=1400",
+            "training.warmup_steps=100",
+            "training.checkpoint_every=700",
         ),
     )
     quick = Size(
