@@ -53,7 +53,7 @@ const times = (count) => (count === 1 ? "once" : `${count} times`);
 export function looks({ found, state }, now) {
   const layers = strongest(found.cross_attention);
   const rows = rowsOf(found, now);
-  const aligned = alignmentLayer(layers.length);
+  const aligned = found.model.task === "translation" ? alignmentLayer(layers.length) : null;
   const left = LETTER * Math.max(...rows.map((label) => Math.min(LONGEST_ROW, [...label].length)), "predicted".length) + 12;
   const [width, height] = [left + COLUMN * layers.length + 2, HEAD + ROW * rows.length + 2];
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group" });
