@@ -250,7 +250,7 @@ def test_axe_finds_nothing_in_any_chapter_of_another_task(page: Page, server: Ru
     answer = "It is told." if task == "Parse" else "It keeps no pointer."
     expect(page.locator("#chapter")).to_contain_text(answer)
     expect(page.locator("#chapter")).not_to_contain_text("translated")
-    expect(page.locator("#looks")).not_to_contain_text("alignment")
+    expect(page.locator("#looked-at")).not_to_contain_text("alignment")
 
 
 DRAW = """async (text) => {

@@ -230,18 +230,18 @@ def test_the_source_token_that_each_step_looks_at(page: Page, server: Running, t
     means = two_layers["cross_attention"].mean(axis=1)  # [layers, queries, keys]
     best, weights = means.argmax(axis=2), means.max(axis=2)
     opened(page, server, "cross-attention", query=2)
-    assert numbers(page.locator("#looks .share")) == pytest.approx((100 * weights).ravel().tolist(), abs=0.6)
-    tips = [tip(page, "looks", *["ArrowDown"] * min(step, 1)) for step in range(len(best[0]) - 1)]
+    assert numbers(page.locator("#looked-at .share")) == pytest.approx((100 * weights).ravel().tolist(), abs=0.6)
+    tips = [tip(page, "looked-at", *["ArrowDown"] * min(step, 1)) for step in range(len(best[0]) - 1)]
     places = [int(re.findall(r"\(place (\d+)\)", text)[0]) - 1 for text in tips]
     assert places == best[0, 1:].tolist()  # from the second step, which is chosen
-    expect(page.locator("#looks .strong").first).to_have_text("Layer 2")  # the last of two
+    expect(page.locator("#looked-at .strong").first).to_have_text("Layer 2")  # the last of two
     moves = np.sign(np.diff(best[1])).tolist()
     expect(page.locator("p", has_text="strongest source token")).to_contain_text("In the mean of the heads of layer 2")
     expect(page.locator("p", has_text="alignments are read")).to_contain_text("Layer 2 often looks")
     answer = page.locator("p", has_text="strongest source token").text_content() or ""
     times = [1 if text == "once" else int(text.split()[0]) for text in re.findall(r"once|\d+ times", answer)]
     assert times == [moves.count(1), moves.count(0), moves.count(-1)]
-    page.locator("#looks .cursor").press("ArrowRight")
+    page.locator("#looked-at .cursor").press("ArrowRight")
     page.keyboard.press("Enter")
     assert (chosen(page, "Layer"), chosen(page, "Head")) == ("2", "Mean")
     expect(page).to_have_url(re.compile(f"key={best[1, -1] + 1}"))

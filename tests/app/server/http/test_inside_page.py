@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,8 @@ def test_nothing_is_wider_than_a_phone_or_moves(page: Page, server: Running) -> 
         wide = page.locator(".equation").evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth)")
         expect(page.locator(".equation[tabindex='0']")).to_have_count(len(wide))  # they are scrolled by keys
         assert page.evaluate(CUT_WITHOUT_HINT) == [], chapter
+        ids = page.locator("[id]").evaluate_all("(all) => all.map((one) => one.id)")
+        assert [name for name, count in Counter(ids).items() if count > 1] == [], chapter
         page.keyboard.press("]")
     page.emulate_media(reduced_motion="no-preference")
     opened(page, server, "overview")

@@ -70,8 +70,8 @@ export function looks({ found, state }, now) {
   const box = (i, j) => (rows[i] !== undefined && layers[j]
     ? { x: left + COLUMN * j, y: HEAD + ROW * i, width: COLUMN - 4, height: ROW - 3 } : null);
   const caption = "The source token with the largest weight in each layer, mean of the heads";
-  return figure({ id: "looks", caption }, readable(svg, {
-    key: "looks", rows: rows.length, columns: layers.length, chosen: [now.query, now.layer], box,
+  return figure({ id: "looked-at", caption }, readable(svg, {
+    key: "looked-at", rows: rows.length, columns: layers.length, chosen: [now.query, now.layer], box,
     choose: (query, layer) => state.set({ query, layer, key: layers[layer][query].key, heads: "mean" }),
     find: (x, y) => {
       const found = [Math.floor((y - HEAD) / ROW), Math.floor((x - left) / COLUMN)];
